@@ -1,0 +1,1 @@
+"""Quant Platform: automated intraday trading of NSE equities through Upstox."""

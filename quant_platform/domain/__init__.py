@@ -1,0 +1,1 @@
+"""Frozen values of the domain: money, ticks, orders, instruments, sessions, charges, errors."""

@@ -1,0 +1,1 @@
+"""What the cores and hosts ask of the outside: Protocols and row types only."""

@@ -1,0 +1,195 @@
+"""The ledger as the runtime's host hands it over: one block, one transaction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+
+class OrderRow(NamedTuple):
+    """An approved order, written before anything else happens to it."""
+
+    order_no: int  # counts the run's orders from 1; the store makes the unique order id of run and number
+    ts: int  # ns UTC, when it was decided
+    symbol: str
+    side: int  # BUY or SELL
+    quantity: int
+    price: int  # paise, the last price it was decided on
+    reason: str  # for a person: "below VWAP"
+
+
+class FillRow(NamedTuple):
+    """An executed order."""
+
+    order_no: int
+    ts: int  # ns UTC
+    symbol: str
+    side: int  # BUY or SELL
+    quantity: int
+    value: int  # paise
+    charges: int  # paise
+    gross: int  # paise: of a sell, its value less its position's buy value
+    pnl: int  # paise; 0 for a buy
+    reason: str  # the order's, for a person
+    at_last_price: bool  # an exit closed at the session's last price
+
+
+class OrderEndRow(NamedTuple):
+    """An approved order that ended without a fill."""
+
+    order_no: int
+    ts: int  # ns UTC
+    state: str  # cancelled | refused_at_fill
+    refusal: str  # reason of refused_at_fill, else empty
+
+
+class RefusalRow(NamedTuple):
+    """A refused intent worth a line: at most one a symbol, reason and minute."""
+
+    ts: int  # ns UTC
+    symbol: str
+    reason: str  # price_above_budget | max_positions | insufficient_cash
+    price: int  # paise
+
+
+class EquityRow(NamedTuple):
+    """The portfolio's worth at the end of a minute, or after a fill."""
+
+    ts: int  # ns UTC
+    balance: int  # paise of cash
+    equity: int  # paise
+
+
+class OpenPosition(NamedTuple):
+    """A holding."""
+
+    symbol: str
+    quantity: int
+    buy_value: int  # paise
+    buy_charges: int  # paise
+    opened_at: int  # ns UTC
+
+
+@dataclass(frozen=True)
+class LedgerBlock:
+    """What happened since the last commit, and the totals after it.
+
+    Attributes:
+        orders: newly approved orders, in order of decision.
+        fills: in order of execution.
+        ends: orders that ended unfilled.
+        refusals: logged refusals.
+        equity: points of the equity curve, in order of time.
+        positions: all open positions after the block.
+        balance: cash after the block, paise.
+        last_equity: equity after the block, paise.
+        max_drawdown: of the run so far, paise.
+        counters: of the run so far: ticks, late, duplicates, implausible, …
+        refusal_counts: of the run so far, by reason.
+        moment: ns UTC, the last market time the block covers.
+        state: snapshot of all cores at that moment; empty where a run does not resume (backtest).
+    """
+
+    orders: Sequence[OrderRow] = ()
+    fills: Sequence[FillRow] = ()
+    ends: Sequence[OrderEndRow] = ()
+    refusals: Sequence[RefusalRow] = ()
+    equity: Sequence[EquityRow] = ()
+    positions: Sequence[OpenPosition] = ()
+    balance: int = 0
+    last_equity: int = 0
+    max_drawdown: int = 0
+    counters: Mapping[str, int] = field(default_factory=dict)
+    refusal_counts: Mapping[str, int] = field(default_factory=dict)
+    moment: int = 0
+    state: bytes = b""
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Which run the host wants to begin.
+
+    Attributes:
+        portfolio: its name; one ledger holds many.
+        mode: backtest | replay | demo | paper.
+        strategy: name of the strategy, stored as ``strategy_id``.
+        identity: everything that makes two runs the same run (source, data, date, settings …), as sorted JSON text.
+        capital: starting balance in paise; None to go on with the portfolio's balance (or the default when new).
+        default_capital: starting balance of a new portfolio, paise.
+        fresh: never resume or go on.
+    """
+
+    portfolio: str
+    mode: str
+    strategy: str
+    identity: str
+    capital: int | None
+    default_capital: int
+    fresh: bool = False
+
+
+@dataclass(frozen=True)
+class RunStart:
+    """What the store answers: where the run begins.
+
+    Attributes:
+        run_id: unique; part of every order id.
+        starting_balance: paise.
+        balance: cash now, paise (differs from the start on resumption).
+        resumed_at: ns UTC of the last committed moment of the interrupted run, None for a new run.
+        state: the snapshot committed at that moment; empty for a new run.
+    """
+
+    run_id: str
+    starting_balance: int
+    balance: int
+    resumed_at: int | None = None
+    state: bytes = b""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """The numbers of a run, computed from the stored rows (money in paise).
+
+    Attributes: as listed in the trading rules under "Numbers a backtest prints".
+    """
+
+    run_id: str
+    ticks: int
+    late: int
+    duplicates: int
+    orders: int
+    fills: int
+    cancelled: int
+    round_trips: int
+    gross_pnl: int
+    charges: int
+    net_pnl: int
+    starting_balance: int
+    ending_balance: int
+    max_drawdown: int
+    refusals: Mapping[str, int]
+    ledger_sha256: str
+
+
+class LedgerStore(Protocol):
+    """One writer, one transaction a block."""
+
+    def begin(self, request: RunRequest) -> RunStart:
+        """Start a run, or go on with the same one if it was interrupted in mid-session."""
+        ...
+
+    def commit(self, block: LedgerBlock) -> None:
+        """Write the block in one transaction; return only when it is durable. A block written twice is an error."""
+        ...
+
+    def finish(self) -> RunSummary:
+        """Mark the run complete and compute its numbers from the stored rows."""
+        ...
+
+    def summary(self) -> RunSummary:
+        """The numbers so far, computed from the stored rows."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the database."""
+        ...

@@ -1,0 +1,1 @@
+"""Pure cores, one folder per service of the platform."""

@@ -1,0 +1,160 @@
+"""What the command line hands to a host: one frozen value per command, parsed and merged with the settings.
+
+Nothing heavy is imported here, so that the command line can build these before it loads a core.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Literal
+
+Source = Literal["demo", "replay", "upstox"]
+"""Where ``quant up`` takes its market from; ``quant exchange`` serves the first two."""
+
+Subscription = Literal["scanner", "all"]
+"""What ``quant up`` subscribes to: the scanner's picks, or every symbol of the source."""
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestOptions:
+    """One backtest over files.
+
+    Attributes:
+        data: files, folders and globs as given, at least one; expanded by the file source.
+        first: first IST date to take, None for the first of the data.
+        last: last IST date to take, inclusive, None for the last of the data.
+        symbols: ``NSE_EQ:RELIANCE``…, empty for all.
+        strategy: name of a built-in strategy, or path of a user's own file.
+        parameters: name → text, the settings' defaults overlaid by ``--set`` (``--latency-ms`` is already in).
+        capital: starting balance in paise, None for the default.
+        latency_ms: the ``--latency-ms`` given, for the report; ``parameters`` is what counts.
+        report: folder to make for the report, None for none.
+        json: print one JSON object last on standard output, and no tables.
+        skip_bad_rows: count implausible rows and go on, instead of refusing the file.
+        batch_size: ticks per batch; the answer does not depend on it.
+    """
+
+    data: Sequence[str]
+    first: date | None = None
+    last: date | None = None
+    symbols: Sequence[str] = ()
+    strategy: str = "momentum"
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    capital: int | None = None
+    latency_ms: int | None = None
+    report: Path | None = None
+    json: bool = False
+    skip_bad_rows: bool = False
+    batch_size: int = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """The whole platform in one process.
+
+    Attributes:
+        source: demo (simulated exchange), replay (the exchange serves files) or upstox.
+        data: files, folders and globs of a replay; empty otherwise.
+        subscribe: scanner or all.
+        speed: market seconds per wall second; None runs in lockstep, as fast as it goes (``max``). 1.0 for upstox.
+        until_close: stop after the day's summary instead of staying up.
+        day: IST date of the demo or replay, None for the last trading day that the calendar covers (demo) or all
+            days of the data (replay).
+        seed: of the demo's market.
+        capital: starting balance in paise; given, the portfolio starts anew. None to go on with its balance.
+        latency_ms: the ``--latency-ms`` given, for the report; ``parameters`` is what counts.
+        strategy: name of a built-in strategy, or path of a user's own file.
+        parameters: name → text, the settings' defaults overlaid by ``--set`` (``--latency-ms`` is already in).
+        home: folder of ledger, ticks and lock.
+        portfolio: its name in the ledger.
+        fresh: start the portfolio anew, whatever is stored.
+        cut: how many times the simulated exchange cuts the feed.
+        json: print one JSON object last on standard output, and no live view.
+        config: the settings file in force, None where there is none; the token is read anew through it.
+    """
+
+    source: Source = "demo"
+    data: Sequence[str] = ()
+    subscribe: Subscription = "scanner"
+    speed: float | None = 60.0
+    until_close: bool = False
+    day: date | None = None
+    seed: int = 1
+    capital: int | None = None
+    latency_ms: int | None = None
+    strategy: str = "momentum"
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    home: Path = Path("user_data")
+    portfolio: str = "default"
+    fresh: bool = False
+    cut: int = 0
+    json: bool = False
+    config: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeCommand:
+    """The simulated exchange as a server of its own.
+
+    Attributes:
+        host: address to listen on.
+        port: 0 for any free one.
+        token: that clients must show; None to make one.
+        source: demo or replay.
+        data: files, folders and globs of a replay.
+        day: IST date, None for the last trading day covered (demo) or the data's first (replay).
+        seed: of the demo's market and of the cuts.
+        speed: market seconds per wall second; None is lockstep, driven by the client.
+        cut: how many times the feed is cut.
+        start: whether the clock runs from the start, or waits for the first subscription.
+        seek: IST moment to start from, None for the beginning of the day.
+        exit_with_parent: stop when the process that started this one is gone.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    token: str | None = None
+    source: Source = "demo"
+    data: Sequence[str] = ()
+    day: date | None = None
+    seed: int = 1
+    speed: float | None = 1.0
+    cut: int = 0
+    start: bool = True
+    seek: datetime | None = None
+    exit_with_parent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOptions:
+    """One scan now.
+
+    Attributes:
+        url: base address of a running exchange, None for Upstox.
+        token: for that exchange, None for the settings' Upstox token.
+        json: print one JSON object.
+        config: the settings file in force, None where there is none.
+    """
+
+    url: str | None = None
+    token: str | None = None
+    json: bool = False
+    config: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LookOptions:
+    """A look into the stored ledger, without SQL.
+
+    Attributes:
+        home: folder of the ledger.
+        portfolio: its name, None for every one.
+        last: how many rows at most, the newest ones.
+        json: print one JSON object.
+    """
+
+    home: Path = Path("user_data")
+    portfolio: str | None = None
+    last: int = 20
+    json: bool = False

@@ -26,9 +26,8 @@ class BacktestOptions:
         last: last IST date to take, inclusive, None for the last of the data.
         symbols: ``NSE_EQ:RELIANCE``…, empty for all.
         strategy: name of a built-in strategy, or path of a user's own file.
-        parameters: name → text, the settings' defaults overlaid by ``--set`` (``--latency-ms`` is already in).
+        parameters: name → text, the settings' defaults with ``--set`` and ``--latency-ms`` over them.
         capital: starting balance in paise, None for the default.
-        latency_ms: the ``--latency-ms`` given, for the report; ``parameters`` is what counts.
         report: folder to make for the report, None for none.
         json: print one JSON object last on standard output, and no tables.
         skip_bad_rows: count implausible rows and go on, instead of refusing the file.
@@ -42,7 +41,6 @@ class BacktestOptions:
     strategy: str = "momentum"
     parameters: Mapping[str, str] = field(default_factory=dict)
     capital: int | None = None
-    latency_ms: int | None = None
     report: Path | None = None
     json: bool = False
     skip_bad_rows: bool = False
@@ -57,15 +55,14 @@ class UpOptions:
         source: demo (simulated exchange), replay (the exchange serves files) or upstox.
         data: files, folders and globs of a replay; empty otherwise.
         subscribe: scanner or all.
-        speed: market seconds per wall second; None runs in lockstep, as fast as it goes (``max``). 1.0 for upstox.
+        speed: market seconds per wall second; None is lockstep, as fast as it goes (``max``).
         until_close: stop after the day's summary instead of staying up.
-        day: IST date of the demo or replay, None for the last trading day that the calendar covers (demo) or all
-            days of the data (replay).
+        day: IST date of the demo or replay, None for the last trading day that the calendar covers (demo) or
+            all days of the data (replay).
         seed: of the demo's market.
         capital: starting balance in paise; given, the portfolio starts anew. None to go on with its balance.
-        latency_ms: the ``--latency-ms`` given, for the report; ``parameters`` is what counts.
         strategy: name of a built-in strategy, or path of a user's own file.
-        parameters: name → text, the settings' defaults overlaid by ``--set`` (``--latency-ms`` is already in).
+        parameters: name → text, the settings' defaults with ``--set`` and ``--latency-ms`` over them.
         home: folder of ledger, ticks and lock.
         portfolio: its name in the ledger.
         fresh: start the portfolio anew, whatever is stored.
@@ -82,7 +79,6 @@ class UpOptions:
     day: date | None = None
     seed: int = 1
     capital: int | None = None
-    latency_ms: int | None = None
     strategy: str = "momentum"
     parameters: Mapping[str, str] = field(default_factory=dict)
     home: Path = Path("user_data")

@@ -1,4 +1,4 @@
-"""The broker's wire: the generated code is current, the messages are the broker's, limits and errors read right."""
+"""The wire of the broker: generated code is current, messages are the broker's, limits and errors read right."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The wire of the broker: generated code is current, messages are the broker's, limits and errors read right."""
+"""The wire of the broker: generated code is current, messages match the broker, limits and errors hold."""
 
 import json
 import subprocess

@@ -35,7 +35,7 @@ class _Given(NamedTuple):
     source: str
 
 
-class _Section(BaseModel):
+class _Frozen(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True
     )
@@ -94,10 +94,6 @@ class SettingLine(NamedTuple):
 
 class Settings(_Frozen):
     """Every setting of the platform, made by :func:`load_settings`; knows where each value came from."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True
-    )
 
     upstox: UpstoxSettings = UpstoxSettings()
     trading: TradingSettings = TradingSettings()

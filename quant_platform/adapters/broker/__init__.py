@@ -1,0 +1,1 @@
+"""Brokers: the Upstox client and the control line to its simulator."""

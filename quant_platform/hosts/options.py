@@ -103,7 +103,7 @@ class ExchangeCommand:
         seed: of the demo's market and of the cuts.
         speed: market seconds per wall second; None is lockstep, driven by the client.
         cut: how many times the feed is cut.
-        start: whether the clock runs from the start, or waits for the first subscription.
+        start: ``now``, or ``subscribed`` for a clock that waits for the first subscription.
         seek: IST moment to start from, None for the beginning of the day.
         exit_with_parent: stop when the process that started this one is gone.
     """
@@ -117,7 +117,7 @@ class ExchangeCommand:
     seed: int = 1
     speed: float | None = 1.0
     cut: int = 0
-    start: bool = True
+    start: Literal["now", "subscribed"] = "now"
     seek: datetime | None = None
     exit_with_parent: bool = False
 
@@ -154,3 +154,33 @@ class LookOptions:
     portfolio: str | None = None
     last: int = 20
     json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResetOptions:
+    """Start a portfolio anew; what it did stays in the ledger.
+
+    Attributes:
+        home: folder of the ledger.
+        portfolio: its name.
+        capital: starting balance in paise, None for the default.
+    """
+
+    home: Path
+    portfolio: str
+    capital: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorOptions:
+    """A look at everything the platform stands on.
+
+    Attributes:
+        home: folder of ledger, ticks and lock; None for the settings' own.
+        json: print one JSON object.
+        config: the settings file asked for, None for the usual one.
+    """
+
+    home: Path | None = None
+    json: bool = False
+    config: Path | None = None

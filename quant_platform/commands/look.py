@@ -1,0 +1,127 @@
+"""``quant scan, orders, portfolio, config, doctor``: the commands that look, and one that resets."""
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that --help answers at once
+
+import sys
+from typing import Annotated
+
+import typer
+
+from quant_platform.commands import values
+from quant_platform.domain.errors import SafetyError
+from quant_platform.hosts.options import DoctorOptions, LookOptions, ResetOptions, ScanOptions
+
+SCAN_EXAMPLES = """\b
+Examples:
+  quant scan                                     Upstox's market (needs UPSTOX_ACCESS_TOKEN)
+  quant scan --url http://127.0.0.1:9000 --token secret      a running quant exchange
+"""
+PORTFOLIO_EXAMPLES = """\b
+Examples:
+  quant portfolio list
+  quant portfolio reset default --capital 50000
+"""
+CONFIG_EXAMPLES = """\b
+Settings come from, the later above the earlier:
+  defaults, quant.toml, .env beside it, environment variables.
+A variable is QUANT_SECTION__KEY (QUANT_SCANNER__INTERVAL_MIN=10), or one of Upstox's usual names:
+  UPSTOX_API_KEY, UPSTOX_API_SECRET, UPSTOX_REDIRECT_URI, UPSTOX_ACCESS_TOKEN.
+
+\b
+quant.toml:
+  [trading]
+  strategy = "momentum"
+  latency_ms = 500
+  square_off = "15:10"
+"""
+
+portfolio_app = typer.Typer(
+    help="The portfolios of the ledger.", epilog=PORTFOLIO_EXAMPLES, rich_markup_mode=None
+)
+config_app = typer.Typer(help="The settings in force.", epilog=CONFIG_EXAMPLES, rich_markup_mode=None)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.command(epilog=SCAN_EXAMPLES)(scan)
+    app.command()(orders)
+    app.add_typer(portfolio_app, name="portfolio")
+    app.add_typer(config_app, name="config")
+    app.command()(doctor)
+
+
+def scan(
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Of a running exchange. [default: Upstox]")
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(help="For that exchange. [default: the settings' token]")
+    ] = None,
+    json: values.Json = False,
+    config: values.ConfigFile = None,
+) -> None:
+    """Scan the whole universe once, now."""
+    from quant_platform.hosts import scan as host
+
+    host.run(ScanOptions(url=url, token=token, json=json, config=config))
+
+
+def orders(
+    home: values.Home = None,
+    portfolio: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only of this portfolio. [default: all]")
+    ] = None,
+    last: Annotated[int, typer.Option(min=1, metavar="N", help="How many, the newest.")] = 20,
+    json: values.Json = False,
+    config: values.ConfigFile = None,
+) -> None:
+    """Print the newest orders and their reasons."""
+    from quant_platform.hosts import look as host
+
+    host.orders(LookOptions(home=values.home_folder(home, config), portfolio=portfolio, last=last, json=json))
+
+
+@portfolio_app.command("list")
+def portfolio_list(
+    home: values.Home = None, json: values.Json = False, config: values.ConfigFile = None
+) -> None:
+    """Print every portfolio: balance, equity, open positions, how its last run ended."""
+    from quant_platform.hosts import look as host
+
+    host.portfolios(LookOptions(home=values.home_folder(home, config), json=json))
+
+
+@portfolio_app.command("reset")
+def portfolio_reset(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The portfolio.")],
+    capital: values.Capital = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    home: values.Home = None,
+    config: values.ConfigFile = None,
+) -> None:
+    """Start a portfolio anew with its starting capital; its past orders stay in the ledger."""
+    if not yes:
+        if not sys.stdin.isatty():
+            raise SafetyError(f"portfolio {name} was not reset: nobody is there to ask", "repeat with --yes")
+        typer.confirm(f"Start portfolio {name} anew? Its open positions are given up.", abort=True)
+    from quant_platform.hosts import look as host
+
+    host.reset(ResetOptions(home=values.home_folder(home, config), portfolio=name, capital=capital))
+
+
+@config_app.command("show")
+def config_show(json: values.Json = False, config: values.ConfigFile = None) -> None:
+    """Print every setting, where it came from, and secrets masked."""
+    from quant_platform.hosts import look as host
+
+    host.settings(config, as_json=json)
+
+
+def doctor(home: values.Home = None, json: values.Json = False, config: values.ConfigFile = None) -> None:
+    """Check everything the platform stands on.
+
+    A verdict for each part and the cure where something is wrong; exit code 1 if anything is broken.
+    """
+    from quant_platform.hosts import doctor as host
+
+    if not host.run(DoctorOptions(home=home, json=json, config=config)):
+        raise typer.Exit(1)

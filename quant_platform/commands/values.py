@@ -1,0 +1,154 @@
+"""What people type on the command line, read into plain values; errors name the option."""
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that --help answers at once
+
+import math
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperCommand
+
+IST = timezone(timedelta(hours=5, minutes=30))
+SPREADING_OPTIONS = ("--data", "--symbols", "--set")
+"""Options that take every value up to the next option: a shell makes many of ``--data folder/*.parquet``."""
+
+
+class SpreadingCommand(TyperCommand):
+    """A command whose repeatable options also take several values after one flag."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        """Parse with ``--data a b`` read as ``--data a --data b``."""
+        return super().parse_args(ctx, spread(args))
+
+
+def spread(arguments: Sequence[str]) -> list[str]:
+    """Repeat a spreading option's flag before each of its values."""
+    result: list[str] = []
+    flag, values = "", 0
+    for argument in arguments:
+        if argument.startswith("-") and argument != "-":
+            flag = argument if argument in SPREADING_OPTIONS else ""
+            values = 0
+        elif flag:
+            values += 1
+            if values > 1:
+                result.append(flag)
+        result.append(argument)
+    return result
+
+
+def read_date(text: str) -> date:
+    """An IST date as ``2026-07-31``."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a date like 2026-07-31") from None
+
+
+def read_moment(text: str) -> datetime:
+    """An IST moment as ``2026-07-31T10:30``."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a moment like 2026-07-31T10:30 (IST)") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=IST)
+
+
+def read_speed(text: str) -> float:
+    """Market seconds per wall second; ``max`` is infinite."""
+    if text == "max":
+        return math.inf
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = math.nan
+    if not 0 < speed < math.inf:
+        raise typer.BadParameter(f"{text!r} is neither a number above 0 nor max")
+    return speed
+
+
+def read_capital(text: str) -> int:
+    """Rupees, with or without grouping commas, as paise."""
+    try:
+        amount = Decimal(text.replace(",", "").removeprefix("₹"))
+        valid = amount.is_finite() and 0 < amount <= 10**11 and amount == round(amount, 2)
+    except InvalidOperation:
+        valid = False
+    if not valid:
+        raise typer.BadParameter(f"{text!r} is not an amount of rupees like 20000 or 20000.50")
+    return int(amount * 100)
+
+
+def read_parameters(given: Iterable[str], latency_ms: int | None) -> dict[str, str]:
+    """``--set`` texts and ``--latency-ms`` as name → text; whether a name exists is the strategy's to say."""
+    parameters = {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        if not separator or not name.strip():
+            raise typer.BadParameter(f"{text!r} is not NAME=VALUE, as in rsi_entry=55", param_hint="--set")
+        parameters[name.strip()] = value.strip()
+    if latency_ms is not None:
+        parameters["latency_ms"] = str(latency_ms)
+    return parameters
+
+
+def read_symbols(given: Iterable[str]) -> tuple[str, ...]:
+    """Symbols, also several to a comma; a bare ``reliance`` is ``NSE_EQ:RELIANCE``."""
+    names = [name.strip().upper() for text in given for name in text.split(",") if name.strip()]
+    return tuple(dict.fromkeys(name if ":" in name else f"NSE_EQ:{name}" for name in names))
+
+
+def finite(speed: float) -> float | None:
+    """A speed as hosts take it: None for ``max``."""
+    return None if math.isinf(speed) else speed
+
+
+def home_folder(given: Path | None, config: Path | None) -> Path:
+    """The folder asked for, else the settings' own."""
+    if given is not None:
+        return given
+    from quant_platform.hosts.config import load_settings
+
+    return load_settings(config).paths.home
+
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help="Settings file. [default: $QUANT_CONFIG, else ./quant.toml]"
+    ),
+]
+Home = Annotated[
+    Path | None,
+    typer.Option("--home", metavar="DIR", help="Where ledger and ticks are kept. [default: user_data]"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object last on standard output.")]
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the rules; may be given several times."),
+]
+LatencyMs = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=3_600_000,
+        metavar="MS",
+        help="Order latency; the same as --set latency_ms=MS. [default: 200]",
+    ),
+]
+Strategy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="A built-in strategy, or the path of your own .py file. [default: momentum]"
+    ),
+]
+
+Capital = Annotated[
+    int | None,
+    typer.Option(
+        "--capital", metavar="RUPEES", help="Start with this much. [default: 20000]", parser=read_capital
+    ),
+]

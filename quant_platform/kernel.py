@@ -1,28 +1,36 @@
 """Compile the cores' inner functions with Numba and keep the machine code where it can be trusted.
 
-Numba's own cache looks only at the file a function stands in: edit a function that it calls in another file and the
-old machine code goes on running. So the folder of the cache is named by a hash over every source that can hold a
-kernel, together with the versions that compile it; a changed callee means another folder.
+Numba's own cache looks only at the file a function stands in: edit a function that it calls in another file
+and the old machine code goes on running. So the folder of the cache is named by a hash over every source that
+a kernel can reach, together with the versions that compile it; a changed callee means another folder.
 
 With ``NUMBA_DISABLE_JIT=1`` the same functions run as plain Python.
 """
 
+import contextlib
 import hashlib
 import os
+import re
+import shutil
+import stat
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import llvmlite
+import llvmlite  # type: ignore[import-untyped]
 import numba
 import numpy as np
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-KERNEL_SOURCES = ("domain", "indicators", "services")
-"""Packages below ``quant_platform`` whose files may define kernels."""
+KERNEL_SOURCES = ("domain", "ports", "protocol", "indicators", "services")
+"""Packages below ``quant_platform`` whose files may define kernels, or constants that a kernel uses."""
+
+DAYS_KEPT = 7
+"""A build of the kernels that no process has started with for so long is removed from the cache."""
 
 
 def cache_key(package: Path) -> str:
@@ -49,49 +57,88 @@ def _is_ours(folder: Path) -> bool:
     """Make the folder if it can be made; refuse one that another user could have filled with code."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = folder.stat()
     except OSError:
         return False
-    owned = not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
-    return owned and os.access(folder, os.W_OK)
+    if hasattr(os, "getuid"):
+        others_may_write = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if found.st_uid != os.getuid() or others_may_write:
+            return False
+    return os.access(folder, os.W_OK)
+
+
+def _candidates() -> list[Path]:
+    """Folders that may hold the cache, the best first; each stands where only its owner can replace it."""
+    chosen = os.environ.get("QUANT_KERNEL_CACHE")
+    if chosen:
+        return [Path(chosen)]
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    user_cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  # never raises
+    return [
+        Path(user_cache) / "quant-platform" / "kernels",
+        Path(tempfile.gettempdir()) / f"quant-platform-kernels-{user}",
+    ]
+
+
+def _forget_old_builds(base: Path, current: Path) -> None:
+    """Let edits of a kernel not fill the disk; "now" is the stamp that the current build was just given."""
+    oldest = current.stat().st_mtime - DAYS_KEPT * 86_400
+    for build in base.iterdir():
+        if re.fullmatch("[0-9a-f]{16}", build.name) and build.stat().st_mtime < oldest:
+            shutil.rmtree(build, ignore_errors=True)
 
 
 def cache_folder(package: Path | None = None) -> Path | None:
-    """The first folder that is ours and writable, below which the machine code is kept.
+    """The first folder that is ours alone and writable, below which the machine code is kept.
 
     ``QUANT_KERNEL_CACHE``, when set, is the only candidate; otherwise the user's cache folder and then the
     temporary folder are tried, so that a read-only installation works.
 
+    Args:
+        package: the folder of ``quant_platform``; by default the one this module stands in.
+
     Returns:
-        The folder of this build, or None where nothing is writable (kernels are then compiled anew each time).
+        The folder of this build, or None where there is none: each process then compiles anew.
     """
-    package = package or Path(__file__).parent
-    key = cache_key(package)
-    chosen = os.environ.get("QUANT_KERNEL_CACHE")
-    if chosen:
-        candidates = [Path(chosen)]
-    else:
-        user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
-        candidates = [
-            Path(user_cache) / "quant-platform" / "kernels",
-            Path(tempfile.gettempdir()) / f"quant-platform-{user}" / "kernels",
-        ]
-    for base in candidates:
-        if _is_ours(base) and _is_ours(base / key):
-            return base / key
+    key = cache_key(package or Path(__file__).parent)
+    for base in _candidates():
+        build = base / key
+        if _is_ours(base) and _is_ours(build):
+            # Another process may be tidying up at the same moment.
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(build)
+                _forget_old_builds(base, build)
+            return build
     return None
 
 
-_FOLDER = cache_folder()
+_numba: Any = numba.config
+_FOLDER = None if _numba.DISABLE_JIT else cache_folder()
 if _FOLDER is not None:
-    numba.config.CACHE_DIR = str(_FOLDER)
+    _numba.CACHE_DIR = str(_FOLDER)
+elif not _numba.DISABLE_JIT:
+    warnings.warn(
+        f"compiled kernels cannot be kept in {' or '.join(map(str, _candidates()))}: starts take longer — "
+        "set QUANT_KERNEL_CACHE to a folder of yours that nobody else can write",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+def _is_covered_by_the_key(module: str) -> bool:
+    """Whether an edit of the module, or of what its kernels call, gives another cache folder."""
+    package, _, rest = module.partition(".")
+    return package == __name__.partition(".")[0] and rest.partition(".")[0] in KERNEL_SOURCES
 
 
 def kernel(function: F) -> F:
     """Compile a pure function of numbers, records and arrays; the decorated function keeps its type.
 
-    IEEE arithmetic without fast-math, so that compiled and plain runs agree to the last bit. Division follows NumPy
-    (no exception): a kernel that may divide by zero tests the divisor itself, which is then the same in plain Python.
+    IEEE arithmetic without fast-math, so that compiled and plain runs agree to the last bit. Division follows
+    NumPy (no exception): a kernel that may divide by zero tests the divisor itself, which is then the same in
+    plain Python.
+
+    A kernel from anywhere else, such as a user's own strategy file, is compiled anew by each process.
     """
-    compiled = numba.njit(cache=_FOLDER is not None, error_model="numpy", nogil=True)(function)
-    return cast("F", compiled)
+    cached = _FOLDER is not None and _is_covered_by_the_key(function.__module__)
+    return cast("F", numba.njit(cache=cached, error_model="numpy", nogil=True)(function))

@@ -1,0 +1,77 @@
+"""The standing depth of a symbol, condensed to what the indicators ask of it."""
+
+from typing import Any
+
+import numpy as np
+
+from quant_platform.kernel import kernel
+
+STATE = np.dtype(
+    [
+        ("seen", np.int64),  # 1 once this session brought a level
+        ("bid", np.int64),  # best bid, paise; 0: the side is empty
+        ("ask", np.int64),  # best ask, paise; 0: the side is empty
+        ("bid_qty", np.int64),  # shares over all bid levels
+        ("ask_qty", np.int64),  # shares over all ask levels
+    ]
+)
+"""One symbol's last depth in this session."""
+
+
+@kernel
+def best_and_total(prices: Any, quantities: Any, row: int) -> tuple[int, int]:
+    """Best price and sum of quantities of one side.
+
+    Args:
+        prices: (n, levels) paise, best level first.
+        quantities: (n, levels) shares.
+        row: which row.
+
+    Returns:
+        ``(paise, shares)``; ``(0, 0)`` for an empty side. A level without a price or shares is no level.
+    """
+    best = np.int64(0)
+    total = np.int64(0)
+    for level in range(prices.shape[1]):
+        if prices[row, level] > 0 and quantities[row, level] > 0:
+            if best == 0:
+                best = np.int64(prices[row, level])
+            total += quantities[row, level]
+    return best, total
+
+
+@kernel
+def update(state: Any, bid_price: Any, bid_qty: Any, ask_price: Any, ask_qty: Any, row: int) -> bool:
+    """Let a row's depth replace the standing one; a row without any level leaves it.
+
+    Args:
+        state: record of :data:`STATE`.
+        bid_price: (n, levels) paise, as the other three columns of a tick batch.
+        bid_qty: shares.
+        ask_price: paise.
+        ask_qty: shares.
+        row: which row.
+
+    Returns:
+        Whether the row brought a level.
+    """
+    bid, bids = best_and_total(bid_price, bid_qty, row)
+    ask, asks = best_and_total(ask_price, ask_qty, row)
+    if bid == 0 and ask == 0:
+        return False
+    state["seen"] = 1
+    state["bid"] = bid
+    state["ask"] = ask
+    state["bid_qty"] = bids
+    state["ask_qty"] = asks
+    return True
+
+
+@kernel
+def clear(state: Any) -> None:
+    """A session starts without depth."""
+    state["seen"] = 0
+    state["bid"] = 0
+    state["ask"] = 0
+    state["bid_qty"] = 0
+    state["ask_qty"] = 0

@@ -1,0 +1,164 @@
+"""The feature_engine core: one pass over a batch of ticks, one record of state a symbol."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant_platform.domain.errors import LedgerError
+from quant_platform.domain.snapshots import grow, pack, unpack
+from quant_platform.domain.ticks import (
+    IST_OFFSET_NS,
+    NOT_FED,
+    NS_PER_DAY,
+    BarBatch,
+    EnrichedBatch,
+    TickBatch,
+)
+from quant_platform.indicators import aggressor, book, minute_bar, obi, rsi, sma, spread, vwap
+from quant_platform.kernel import kernel
+
+STATE = np.dtype(
+    [
+        ("ready", np.int64),  # 0: a record never touched
+        ("day_end", np.int64),  # ns UTC, end of the IST date of the last tick fed
+        ("bar", minute_bar.STATE),
+        ("vwap", vwap.STATE),
+        ("rsi", rsi.STATE),
+        ("sma", sma.STATE),
+        ("book", book.STATE),
+        ("aggressor", aggressor.STATE),
+    ]
+)
+"""All features' state of one symbol."""
+
+KIND = "feature_engine/1"
+
+
+@kernel
+def _touch(record: Any) -> None:
+    if record["ready"] == 0:
+        record["ready"] = 1
+        minute_bar.reset(record["bar"])
+
+
+@kernel
+def _count_closed_bar(record: Any, rings: Any, symbol: int, rsi_period: int) -> None:
+    close = record["bar"]["closed_close"]
+    rsi.push(record["rsi"], close, rsi_period)
+    sma.push(record["sma"], rings, symbol, close)
+
+
+@kernel
+def _feed(record: Any, ts: int, ltp: int, volume: int, atp: float) -> bool:
+    """Move VWAP and the running bar by one tick; tells whether the tick closed the bar before it."""
+    _touch(record)
+    if ts >= record["day_end"]:
+        record["day_end"] = ((ts + IST_OFFSET_NS) // NS_PER_DAY + 1) * NS_PER_DAY - IST_OFFSET_NS
+        vwap.start(record["vwap"], volume, atp)
+        book.clear(record["book"])
+    else:
+        vwap.update(record["vwap"], ltp, volume)
+    return minute_bar.update(record["bar"], ts, ltp)
+
+
+@kernel
+def _enrich(
+    state: Any, rings: Any, ticks: TickBatch, out: EnrichedBatch, rsi_period: int, obi_from_book: bool
+) -> None:
+    # Columns are bound one by one: a named tuple handed on to a function that is not inlined copies every column's
+    # header and counts its references, a tick at a time.
+    bid_price, bid_qty, ask_price, ask_qty = ticks.bid_price, ticks.bid_qty, ticks.ask_price, ticks.ask_qty
+    for i in range(ticks.ts.size):
+        if ticks.flags[i] & NOT_FED:
+            out.vwap[i] = np.nan
+            out.rsi[i] = np.nan
+            out.obi[i] = np.nan
+            out.sma[i] = np.nan
+            out.spread[i] = np.nan
+            out.aggressor[i] = 0
+            out.has_depth[i] = False
+            continue
+        symbol = ticks.symbol[i]
+        ltp = np.int64(ticks.ltp[i])
+        record = state[symbol]
+        if _feed(record, ticks.ts[i], ltp, ticks.volume[i], ticks.atp[i]):
+            _count_closed_bar(record, rings, symbol, rsi_period)
+        out.has_depth[i] = book.update(record["book"], bid_price, bid_qty, ask_price, ask_qty, i)
+        out.vwap[i] = vwap.value(record["vwap"], ltp)
+        out.rsi[i] = rsi.value(record["rsi"], ltp, rsi_period)
+        out.sma[i] = sma.value(record["sma"], rings.shape[1], ltp)
+        out.obi[i] = obi.from_book(record["book"]) if obi_from_book else obi.from_bar(record["bar"])
+        out.spread[i] = spread.value(record["book"])
+        out.aggressor[i] = aggressor.update(record["aggressor"], record["book"], ltp)
+
+
+@kernel
+def _insert_bars(state: Any, rings: Any, bars: BarBatch, rsi_period: int) -> None:
+    for i in range(bars.ts.size):
+        record = state[bars.symbol[i]]
+        _touch(record)
+        running = record["bar"]
+        if running["end"] != 0 and running["end"] <= bars.ts[i]:
+            minute_bar.close(running)
+            _count_closed_bar(record, rings, bars.symbol[i], rsi_period)
+        if minute_bar.insert(
+            running,
+            bars.ts[i],
+            np.int64(bars.high[i]),
+            np.int64(bars.low[i]),
+            np.int64(bars.close[i]),
+        ):
+            _count_closed_bar(record, rings, bars.symbol[i], rsi_period)
+
+
+class FeatureEngine:
+    """The feature_engine core.
+
+    Args:
+        rsi_period: closes of Wilder's average.
+        sma_period: closes of the moving average, the running price included.
+        depth: whether the run's data has depth; without, OBI is the last bar's close-location value.
+    """
+
+    def __init__(self, rsi_period: int, sma_period: int, *, depth: bool) -> None:
+        self._rsi_period = rsi_period
+        self._sma_period = sma_period
+        self._depth = depth
+        self._state: NDArray[Any] = np.zeros(0, STATE)
+        self._rings = np.zeros((0, sma_period - 1), np.int64)
+
+    def _make_room(self, symbols: NDArray[np.int32]) -> None:
+        if symbols.size:
+            rows = int(symbols.max()) + 1
+            self._state = grow(self._state, rows)
+            self._rings = grow(self._rings, rows)
+
+    def on_ticks(self, ticks: TickBatch) -> EnrichedBatch:
+        """Features of every row, after that row; rows flagged as not to be fed get NaN and move nothing."""
+        self._make_room(ticks.symbol)
+        n = ticks.ts.size
+        columns = [np.empty(n, np.float64) for _ in range(5)]
+        out = EnrichedBatch(ticks, *columns, np.empty(n, np.uint8), np.empty(n, np.bool_))
+        _enrich(self._state, self._rings, ticks, out, self._rsi_period, self._depth)
+        return out
+
+    def on_bars(self, bars: BarBatch) -> None:
+        """Warm-up or repair: closed bars that come, in the stream's order, before the next tick."""
+        self._make_room(bars.symbol)
+        _insert_bars(self._state, self._rings, bars, self._rsi_period)
+
+    def snapshot(self) -> bytes:
+        """All symbols' state."""
+        return pack(KIND, {"state": self._state, "rings": self._rings})
+
+    def restore(self, state: bytes) -> None:
+        """Go on from a snapshot made with the same periods.
+
+        Raises:
+            LedgerError: it was made with other periods, or by another version.
+        """
+        arrays, _ = unpack(KIND, state, {"state": STATE, "rings": np.int64})
+        if arrays["rings"].shape[1] != self._sma_period - 1:
+            raise LedgerError("the stored state has another sma_period", "start anew with --fresh")
+        self._state, self._rings = arrays["state"], arrays["rings"]

@@ -1,0 +1,1 @@
+"""ingestion: normalise, judge and de-duplicate ticks; what to subscribe; what history warms and repairs."""

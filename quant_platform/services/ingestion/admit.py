@@ -1,0 +1,207 @@
+"""Judge raw ticks as they arrive: late, duplicate, out of session; and number them.
+
+Live streams and files pass through the same judgement, so that a backtest counts what a live run would count.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant_platform.domain.instruments import SymbolTable
+from quant_platform.domain.session import Session, ist_date, session_on
+from quant_platform.domain.snapshots import grow, pack, unpack
+from quant_platform.domain.ticks import (
+    IST_OFFSET_NS,
+    LATE,
+    LEVELS,
+    NS_PER_DAY,
+    OUT_OF_SESSION,
+    TickBatch,
+    select,
+    trading_day,
+)
+from quant_platform.kernel import kernel
+
+STATE = np.dtype(
+    [
+        ("seen", np.int64),  # 1 once the symbol had a tick
+        ("ts", np.int64),  # ns UTC of its last tick that was not late
+        ("day", np.int64),  # that tick's IST date, days since the epoch
+        ("seq", np.int64),  # its number within the date
+        ("ltp", np.int64),  # paise
+        ("volume", np.int64),  # shares
+        ("atp", np.float64),  # rupees
+        ("row", np.int64),  # its row in the batch being judged, plus one; 0: from an earlier batch
+    ]
+)
+"""The last tick of one symbol; its depth stands in an array beside it."""
+
+KIND = "ingestion/1"
+MAX_WINDOWS = 4
+
+
+class Admitted(NamedTuple):
+    """What a batch came to."""
+
+    ticks: TickBatch  # without duplicates; flags and seq filled in
+    late: int
+    duplicates: int
+
+
+class DayWindows(NamedTuple):
+    """Continuous trading of one IST date, for both classes of securities."""
+
+    start: int  # ns UTC, midnight IST
+    end: int
+    windows: NDArray[np.int64]  # (2, MAX_WINDOWS, 2) ns UTC [open, close); unused ones are empty
+
+
+@kernel
+def _same_depth(columns: Any, row: int, kept: Any, symbol: int, last_row: int) -> bool:
+    """Whether row's depth equals that of the symbol's last tick (in this batch, or kept from an earlier one)."""
+    for side in range(4):
+        column = columns[side]
+        for level in range(column.shape[1]):
+            last = column[last_row - 1, level] if last_row > 0 else kept[symbol, side, level]
+            if column[row, level] != last:
+                return False
+    return True
+
+
+@kernel
+def _flag_of_time(ts: int, windows: Any, security_class: int) -> int:
+    for k in range(windows.shape[1]):
+        if windows[security_class, k, 0] <= ts < windows[security_class, k, 1]:
+            return 0
+    return OUT_OF_SESSION
+
+
+@kernel
+def _remember(last: Any, ts: int, ltp: int, volume: int, atp: float, row: int) -> None:
+    last["seen"] = 1
+    last["ts"] = ts
+    last["ltp"] = ltp
+    last["volume"] = volume
+    last["atp"] = atp
+    last["row"] = row + 1
+
+
+@kernel
+def _judge(
+    state: Any, kept: Any, classes: Any, day: DayWindows, ticks: TickBatch, start: int, duplicate: Any
+) -> int:
+    """Judge rows from ``start`` on; stops before a row of another IST date and returns its position."""
+    depth = (ticks.bid_price, ticks.bid_qty, ticks.ask_price, ticks.ask_qty)
+    date = (day.start + IST_OFFSET_NS) // NS_PER_DAY
+    for i in range(start, ticks.ts.size):
+        ts = ticks.ts[i]
+        if ts < day.start or ts >= day.end:
+            return i
+        symbol = ticks.symbol[i]
+        last = state[symbol]
+        ltp, volume, atp = np.int64(ticks.ltp[i]), ticks.volume[i], ticks.atp[i]
+        duplicate[i] = False
+        if last["seen"] == 1 and ts == last["ts"] and ltp == last["ltp"] and volume == last["volume"]:
+            duplicate[i] = atp == last["atp"] and _same_depth(depth, i, kept, symbol, last["row"])
+            if duplicate[i]:
+                continue
+        if last["day"] < date:
+            last["day"] = date
+            last["seq"] = 0
+        if ticks.seq[i] == 0:
+            ticks.seq[i] = last["seq"] + 1
+        last["seq"] = max(last["seq"], ticks.seq[i])
+        flags = ticks.flags[i] | _flag_of_time(ts, day.windows, classes[symbol])
+        if last["seen"] == 1 and ts < last["ts"]:
+            flags |= LATE
+        ticks.flags[i] = flags
+        if flags & LATE == 0:
+            _remember(last, ts, ltp, volume, atp, i)
+    return ticks.ts.size
+
+
+@kernel
+def _keep_depth(state: Any, kept: Any, ticks: TickBatch) -> None:
+    """Copy the depth of every symbol's last row out of the batch, which is about to go away."""
+    depth = (ticks.bid_price, ticks.bid_qty, ticks.ask_price, ticks.ask_qty)
+    for i in range(ticks.ts.size):
+        symbol = ticks.symbol[i]
+        if state[symbol]["row"] == i + 1:
+            state[symbol]["row"] = 0
+            for side in range(4):
+                for level in range(depth[side].shape[1]):
+                    kept[symbol, side, level] = depth[side][i, level]
+
+
+def day_windows(day: int) -> DayWindows:
+    """Continuous trading of an IST date given in days since the epoch; no window at all where it is closed.
+
+    Raises:
+        CalendarError: the calendar does not cover the date.
+    """
+    start = day * NS_PER_DAY - IST_OFFSET_NS
+    windows = np.zeros((2, MAX_WINDOWS, 2), np.int64)
+    session: Session | None = session_on(ist_date(start))
+    if session is not None:
+        for security_class in (0, 1):
+            for k, window in enumerate(session.windows(bool(security_class))):
+                windows[security_class, k] = window
+    return DayWindows(start, start + NS_PER_DAY, windows)
+
+
+class Admission:
+    """The ingestion core behind the normaliser.
+
+    Args:
+        table: the run's symbols; may grow while the core runs.
+    """
+
+    def __init__(self, table: SymbolTable) -> None:
+        self._table = table
+        self._state: NDArray[Any] = np.zeros(0, STATE)
+        self._kept = np.zeros((0, 4, LEVELS), np.int32)
+        self._day: DayWindows | None = None
+
+    def on_ticks(self, ticks: TickBatch) -> Admitted:
+        """Judge a batch in order of arrival. Its ``seq`` (where 0) and ``flags`` columns are filled in place.
+
+        A tick is *late* when its stamp is below the symbol's highest so far, a *duplicate* (dropped) when it equals
+        the symbol's last one in every field but ``seq``, and *in session* when open ≤ ts < close of its security.
+
+        Raises:
+            CalendarError: a stamp lies on a date that the calendar does not cover.
+        """
+        n = ticks.ts.size
+        if n == 0:
+            return Admitted(ticks, 0, 0)
+        self._state = grow(self._state, len(self._table))
+        self._kept = grow(self._kept, len(self._table))
+        duplicate = np.empty(n, np.bool_)
+        done = 0
+        while done < n:
+            date = trading_day(ticks.ts[done])
+            if self._day is None or not self._day.start <= ticks.ts[done] < self._day.end:
+                self._day = day_windows(date)
+            done = _judge(
+                self._state, self._kept, self._table.cas_eligible, self._day, ticks, done, duplicate
+            )
+        _keep_depth(self._state, self._kept, ticks)
+        duplicates = int(np.count_nonzero(duplicate))
+        if duplicates:
+            ticks = select(ticks, ~duplicate)
+        late = int(np.count_nonzero(ticks.flags & LATE))
+        return Admitted(ticks, late, duplicates)
+
+    def snapshot(self) -> bytes:
+        """The last tick of every symbol."""
+        return pack(KIND, {"state": self._state, "kept": self._kept})
+
+    def restore(self, state: bytes) -> None:
+        """Go on from a snapshot.
+
+        Raises:
+            LedgerError: it was made by another version.
+        """
+        arrays, _ = unpack(KIND, state, {"state": STATE, "kept": np.int32})
+        self._state, self._kept = arrays["state"], arrays["kept"]

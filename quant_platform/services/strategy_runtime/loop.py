@@ -1,0 +1,332 @@
+"""The compiled loop of the runtime: timers, matching, marking and decision, tick by tick, in that order."""
+
+from typing import Any
+
+import numpy as np
+
+from quant_platform.domain.charges import total_charges
+from quant_platform.domain.orders import BUY, SELL, EventKind, Fill, Intent, Refusal, Trigger
+from quant_platform.domain.ticks import NOT_FED, NS_PER_MINUTE, EnrichedBatch
+from quant_platform.kernel import kernel
+from quant_platform.services.strategy_runtime import ledger, paper_exchange, risk
+from quant_platform.services.strategy_runtime.state import NEVER, Depth, Limits, SessionTimes
+
+ACCEPTED = int(EventKind.ACCEPTED)
+FILLED = int(EventKind.FILLED)
+CANCELLED = int(EventKind.CANCELLED)
+REFUSED = int(EventKind.REFUSED)
+MARKED = int(EventKind.MARKED)
+INSUFFICIENT_CASH = int(Refusal.INSUFFICIENT_CASH)
+SIGNAL = int(Trigger.SIGNAL)
+STOP = int(Trigger.STOP)
+SQUARE_OFF = int(Trigger.SQUARE_OFF)
+
+BY_TIMER = -1
+"""Row of an event that no tick brought about."""
+
+EVENTS_PER_TICK = 6
+"""Most events one tick can bring about beside those of timers."""
+
+
+@kernel
+def _note(account: Any, events: Any, kind: int, ts: int, symbol: int, row: int) -> Any:
+    """Begin an event with what every event has; returns its record."""
+    event = events[account["events"]]
+    account["events"] += 1
+    event["kind"] = kind
+    event["ts"] = ts
+    event["symbol"] = symbol
+    event["row"] = row
+    event["order_no"] = 0
+    event["side"] = 0
+    event["quantity"] = 0
+    event["price"] = 0
+    event["trigger"] = 0
+    event["refusal"] = 0
+    event["at_last_price"] = 0
+    event["value"] = 0
+    event["charges"] = 0
+    event["gross"] = 0
+    event["pnl"] = 0
+    event["cash"] = account["cash"]
+    event["equity"] = account["cash"] + account["holdings"]
+    return event
+
+
+@kernel
+def _note_order(account: Any, position: Any, events: Any, kind: int, ts: int, symbol: int, row: int) -> Any:
+    """Begin an event about the symbol's pending order."""
+    event = _note(account, events, kind, ts, symbol, row)
+    event["order_no"] = position["order_no"]
+    event["side"] = position["side"]
+    event["quantity"] = position["order_quantity"]
+    event["price"] = position["order_price"]
+    event["trigger"] = position["order_trigger"]
+    return event
+
+
+@kernel
+def _refuse(account: Any, position: Any, events: Any, refusal: int, intent: Intent, row: int) -> None:
+    """Count a refusal; one a symbol, kind and minute becomes an event."""
+    account["refusals"][refusal] += 1
+    if intent.ts >= position["refused_until"][refusal]:
+        position["refused_until"][refusal] = (intent.ts // NS_PER_MINUTE + 1) * NS_PER_MINUTE
+        event = _note(account, events, REFUSED, intent.ts, intent.symbol, row)
+        event["side"] = intent.side
+        event["price"] = intent.price
+        event["refusal"] = refusal
+
+
+@kernel
+def _fill(
+    account: Any, position: Any, events: Any, times: SessionTimes, value: int, ts: int, symbol: int, row: int
+) -> Any:
+    """Fill the pending order for ``value``; an entry that no longer fits the cash is refused instead."""
+    side = position["side"]
+    charges = total_charges(value, side, times.rates)
+    if side == BUY and not risk.fits_at_fill(account, position["hold"], value + charges):
+        account["refusals"][INSUFFICIENT_CASH] += 1
+        account["slots"] -= 1
+        event = _note_order(account, position, events, REFUSED, ts, symbol, row)
+        event["refusal"] = INSUFFICIENT_CASH
+        paper_exchange.release(account, position)
+        return event
+    quantity = position["order_quantity"]
+    stop_value = risk.stop_value(account, value, quantity)
+    gross, pnl = ledger.post(account, position, Fill(ts, symbol, side, quantity, value, charges), stop_value)
+    event = _note_order(account, position, events, FILLED, ts, symbol, row)
+    event["value"] = value
+    event["charges"] = charges
+    event["gross"] = gross
+    event["pnl"] = pnl
+    paper_exchange.release(account, position)
+    return event
+
+
+@kernel
+def _order_exit(account: Any, position: Any, events: Any, intent: Intent, row: int) -> None:
+    approved = risk.approve_exit(position["quantity"], intent)
+    paper_exchange.accept(account, position, approved, intent.price)
+    _note_order(account, position, events, ACCEPTED, intent.ts, intent.symbol, row)
+
+
+@kernel
+def _square_off(account: Any, position: Any, events: Any, ts: int, symbol: int) -> None:
+    """Cancel a pending entry; give a position its sell order."""
+    if position["side"] == BUY:
+        _note_order(account, position, events, CANCELLED, ts, symbol, BY_TIMER)
+        account["slots"] -= 1
+        paper_exchange.release(account, position)
+    if position["quantity"] > 0 and position["side"] == 0:
+        intent = Intent(ts, symbol, SELL, position["ltp"], SQUARE_OFF)
+        _order_exit(account, position, events, intent, BY_TIMER)
+
+
+@kernel
+def _close_out(account: Any, position: Any, events: Any, times: SessionTimes, ts: int, symbol: int) -> None:
+    """Fill an exit that is still waiting at the continuous close at the last price, without slippage."""
+    if position["side"] == SELL:
+        value = position["order_quantity"] * position["ltp"]
+        event = _fill(account, position, events, times, value, ts, symbol, BY_TIMER)
+        event["at_last_price"] = 1
+
+
+@kernel
+def fire_timers(
+    account: Any, positions: Any, events: Any, order: Any, classes: Any, times: SessionTimes, until: int
+) -> None:
+    """Square-offs and closes due up to ``until``, by time and then by symbol.
+
+    Args:
+        account: record of :data:`~.state.ACCOUNT`.
+        positions: (symbols,) of :data:`~.state.POSITION`.
+        events: block with room for two events a symbol and timer.
+        order: symbol numbers by name.
+        classes: security class by symbol number.
+        times: the session's times.
+        until: ns UTC.
+    """
+    while account["next_timer"] <= until:
+        now = account["next_timer"]
+        for k in range(order.size):
+            symbol = order[k]
+            position = positions[symbol]
+            if position["side"] == 0 and position["quantity"] == 0:
+                continue
+            if times.square_off[classes[symbol]] == now:
+                _square_off(account, position, events, now, symbol)
+            if times.close[classes[symbol]] == now:
+                _close_out(account, position, events, times, now, symbol)
+        upcoming = NEVER
+        for security_class in range(2):
+            for timer in (times.square_off[security_class], times.close[security_class]):
+                if now < timer < upcoming:
+                    upcoming = timer
+        account["next_timer"] = upcoming
+
+
+@kernel
+def _match(
+    account: Any,
+    position: Any,
+    events: Any,
+    limits: Limits,
+    times: SessionTimes,
+    batch_depth: Depth,
+    standing: Depth,
+    tick: Intent,
+    row: int,
+) -> None:
+    """Fill the symbol's pending order if it is due on this tick and the exchange can fill it."""
+    if not paper_exchange.is_due(position, tick.ts, limits.latency_ns):
+        return
+    side, quantity = position["side"], position["order_quantity"]
+    if position["depth_row"] > 0:
+        value = paper_exchange.price_of(
+            limits, side, quantity, tick.price, batch_depth, position["depth_row"] - 1
+        )
+    else:
+        place = tick.symbol if position["has_depth"] == 1 else -1
+        value = paper_exchange.price_of(limits, side, quantity, tick.price, standing, place)
+    if value > 0:
+        _fill(account, position, events, times, value, tick.ts, tick.symbol, row)
+
+
+@kernel
+def _decide(
+    account: Any,
+    position: Any,
+    events: Any,
+    limits: Limits,
+    times: SessionTimes,
+    tick: Intent,
+    security_class: int,
+    enter: bool,
+    leave: bool,
+    row: int,
+) -> None:
+    """Turn the tick's signals, its stop and the time into at most one order."""
+    if position["side"] != 0:
+        return
+    quantity = position["quantity"]
+    if quantity > 0:
+        trigger = -1
+        if tick.price * quantity <= position["stop_value"]:
+            trigger = STOP
+        elif leave:
+            trigger = SIGNAL
+        elif tick.ts >= times.square_off[security_class]:
+            trigger = SQUARE_OFF
+        if trigger >= 0:
+            intent = Intent(tick.ts, tick.symbol, SELL, tick.price, trigger)
+            _order_exit(account, position, events, intent, row)
+    elif enter and tick.ts < times.entry_until[security_class]:
+        intent = Intent(tick.ts, tick.symbol, BUY, tick.price, SIGNAL)
+        refusal, approved = risk.check_entry(account, limits, times.rates, intent)
+        if refusal != 0:
+            _refuse(account, position, events, refusal, intent, row)
+        else:
+            paper_exchange.accept(account, position, approved, tick.price)
+            _note_order(account, position, events, ACCEPTED, tick.ts, tick.symbol, row)
+
+
+@kernel
+def _mark_minute(account: Any, events: Any, ts: int) -> None:
+    """Before the first tick of a minute does anything: a point of the equity curve for the minute before."""
+    if ts >= account["minute_end"]:
+        if account["minute_end"] != 0:
+            _note(account, events, MARKED, account["minute_end"], -1, BY_TIMER)
+        account["minute_end"] = (ts // NS_PER_MINUTE + 1) * NS_PER_MINUTE
+
+
+@kernel
+def _mark(account: Any, position: Any, ltp: int) -> None:
+    """Value the position at this tick."""
+    position["ltp"] = ltp
+    ledger.mark(account, position)
+    ledger.mark_equity(account)
+
+
+@kernel
+def keep_depth(positions: Any, batch: EnrichedBatch, standing: Depth, start: int, stop: int) -> None:
+    """Copy the standing depth that rows ``start`` to ``stop`` brought out of the batch, which is about to go away."""
+    ticks = batch.ticks
+    source = (ticks.bid_price, ticks.bid_qty, ticks.ask_price, ticks.ask_qty)
+    target = (standing.bid_price, standing.bid_qty, standing.ask_price, standing.ask_qty)
+    for i in range(start, stop):
+        position = positions[ticks.symbol[i]]
+        if position["depth_row"] == i + 1:
+            position["depth_row"] = 0
+            for side in range(4):
+                for level in range(source[side].shape[1]):
+                    target[side][ticks.symbol[i], level] = source[side][i, level]
+
+
+@kernel
+def process(
+    account: Any,
+    positions: Any,
+    events: Any,
+    order: Any,
+    classes: Any,
+    limits: Limits,
+    times: SessionTimes,
+    standing: Depth,
+    batch: EnrichedBatch,
+    enter: Any,
+    leave: Any,
+    start: int,
+    stop: int,
+    settle: bool,
+    decide: bool,
+) -> int:
+    """Process rows until ``stop``, a row of another session, or a full event block.
+
+    Args:
+        account: record of :data:`~.state.ACCOUNT`.
+        positions: (symbols,) of :data:`~.state.POSITION`.
+        events: block of :data:`~quant_platform.domain.orders.EVENT`, filled from ``account["events"]`` on.
+        order: symbol numbers by name.
+        classes: security class by symbol number.
+        limits: the run's limits.
+        times: the session's times.
+        standing: depth kept from earlier batches, a row a symbol.
+        batch: the enriched batch.
+        enter: (n,) bool, the strategy's entries.
+        leave: (n,) bool, the strategy's exits.
+        start: first row.
+        stop: row after the last.
+        settle: do timers, matching and marking.
+        decide: do the decision.
+
+    Returns:
+        The first row that was not processed.
+    """
+    ticks = batch.ticks
+    depth = Depth(ticks.bid_price, ticks.bid_qty, ticks.ask_price, ticks.ask_qty)
+    room = events.size - EVENTS_PER_TICK
+    for i in range(start, stop):
+        if ticks.flags[i] & NOT_FED:
+            continue
+        ts = ticks.ts[i]
+        if ts >= account["day_end"]:
+            return i
+        reserve = 8 * order.size if ts >= account["next_timer"] else 0
+        if account["events"] + reserve > room:
+            return i
+        symbol = ticks.symbol[i]
+        position = positions[symbol]
+        tick = Intent(ts, np.int64(symbol), 0, np.int64(ticks.ltp[i]), SIGNAL)
+        if settle:
+            _mark_minute(account, events, ts)
+            if reserve > 0:
+                fire_timers(account, positions, events, order, classes, times, ts)
+            if batch.has_depth[i]:
+                position["has_depth"] = 1
+                position["depth_row"] = i + 1
+            if position["side"] != 0:
+                _match(account, position, events, limits, times, depth, standing, tick, i)
+            _mark(account, position, tick.price)
+        if decide:
+            _decide(account, position, events, limits, times, tick, classes[symbol], enter[i], leave[i], i)
+    return stop

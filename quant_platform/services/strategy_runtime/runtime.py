@@ -1,0 +1,327 @@
+"""The strategy_runtime core: enriched ticks, timers and clocks in; orders, fills and the ledger's rows out."""
+
+from datetime import date, time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant_platform.domain.charges import rates_on
+from quant_platform.domain.errors import CalendarError, StrategyError
+from quant_platform.domain.instruments import SymbolTable
+from quant_platform.domain.orders import BUY, EVENT
+from quant_platform.domain.session import Session, ist_date, ns_at, session_on
+from quant_platform.domain.snapshots import grow, pack, unpack
+from quant_platform.domain.ticks import (
+    IST_OFFSET_NS,
+    LEVELS,
+    NOT_FED,
+    NS_PER_DAY,
+    NS_PER_MS,
+    EnrichedBatch,
+    trading_day,
+)
+from quant_platform.ports.ledger_store import LedgerBlock, OpenPosition
+from quant_platform.services.strategy_runtime import loop, risk
+from quant_platform.services.strategy_runtime.journal import Journal
+from quant_platform.services.strategy_runtime.schema import TradingSettings
+from quant_platform.services.strategy_runtime.state import (
+    ACCOUNT,
+    NEVER,
+    POSITION,
+    Depth,
+    Limits,
+    SessionTimes,
+)
+from quant_platform.services.strategy_runtime.strategy import (
+    Booleans,
+    Context,
+    Decision,
+    FactorStrategy,
+    Features,
+    Strategy,
+    TickStrategy,
+)
+
+KIND = "strategy_runtime/1"
+MIN_EVENTS = 4096
+
+
+def limits_of(settings: TradingSettings, *, depth: bool) -> Limits:
+    """The settings as the kernels need them."""
+    return Limits(
+        settings.position_size_bps,
+        settings.max_positions,
+        settings.risk_per_trade_bps,
+        settings.latency_ms * NS_PER_MS,
+        settings.slippage_bps,
+        depth,
+    )
+
+
+def session_times(session: Session, settings: TradingSettings) -> SessionTimes:
+    """Square-off, close and last entry of a date, for both classes of securities."""
+    square_off = np.zeros(2, np.int64)
+    close = np.zeros(2, np.int64)
+    for security_class in (0, 1):
+        cas = bool(security_class)
+        square_off[security_class] = session.square_off_ns(
+            cas, settings.square_off, settings.square_off_lead_min
+        )
+        close[security_class] = session.close_ns(cas)
+    until = square_off
+    if settings.entry_until is not None:
+        until = np.minimum(square_off, ns_at(session.day, settings.entry_until))
+    return SessionTimes(square_off, close, until, rates_on(session.day))
+
+
+class StrategyRuntime:
+    """One portfolio and one strategy.
+
+    Args:
+        strategy: what decides.
+        settings: sizing, limits and times.
+        table: the run's symbols; may grow while the runtime runs.
+        depth: whether the run's data has depth; without, fills are at the last price.
+        balance: starting cash, paise.
+    """
+
+    def __init__(
+        self, strategy: Strategy, settings: TradingSettings, table: SymbolTable, *, depth: bool, balance: int
+    ) -> None:
+        self._strategy = strategy
+        self._settings = settings
+        self._table = table
+        self._limits = limits_of(settings, depth=depth)
+        self._account: NDArray[Any] = np.zeros(1, ACCOUNT)
+        self._account["cash"] = balance
+        self._account["peak"] = balance
+        self._account["next_timer"] = NEVER
+        self._positions: NDArray[Any] = np.zeros(0, POSITION)
+        self._standing = Depth(*(np.zeros((0, LEVELS if depth else 0), np.int32) for _ in range(4)))
+        self._events: NDArray[Any] = np.zeros(MIN_EVENTS, EVENT)
+        self._order = np.zeros(0, np.int64)
+        self._times = SessionTimes(*(np.zeros(2, np.int64) for _ in range(3)), rates_on(date(2020, 1, 1)))
+        self.journal = Journal(table.name)
+
+    @property
+    def cash(self) -> int:
+        """Paise."""
+        return int(self._account[0]["cash"])
+
+    @property
+    def equity(self) -> int:
+        """Paise: cash and positions at their last in-session price."""
+        return int(self._account[0]["cash"] + self._account[0]["holdings"])
+
+    @property
+    def max_drawdown(self) -> int:
+        """Paise: the largest fall of equity from its peak."""
+        return int(self._account[0]["max_drawdown"])
+
+    @property
+    def refusals(self) -> dict[str, int]:
+        """Refused intents by reason, those that occurred."""
+        counts = self._account[0]["refusals"].tolist()
+        return {reason.label: counts[reason] for reason in risk.Refusal if counts[reason]}
+
+    def last_price(self, symbol: str) -> int:
+        """Paise of the symbol's last in-session price; 0 when it has none."""
+        number = self._table.get(symbol)
+        return 0 if number is None or number >= self._positions.size else int(self._positions[number]["ltp"])
+
+    def on_ticks(self, batch: EnrichedBatch) -> None:
+        """Take a batch in the stream's order; what it brings about stands in :attr:`journal` afterwards.
+
+        Raises:
+            CalendarError: a tick to be fed lies on a date that the calendar does not cover.
+            StrategyError: the strategy answered with something else than it promised.
+        """
+        self._make_room()
+        features = Features.of(batch)
+        if isinstance(self._strategy, TickStrategy):
+            self._ask_tick_by_tick(self._strategy, batch, features)
+        else:
+            enter, leave = self._signals(self._strategy, features)
+            self._run(batch, features, enter, leave, 0, batch.ticks.ts.size)
+        self._keep_depth(batch)
+
+    def on_clock(self, ts: int) -> None:
+        """Let time pass without a tick: timers due up to ``ts`` (ns UTC) fire, stamped by the rule."""
+        self._make_room()
+        self._fire_until(ts)
+
+    def block(self, moment: int) -> LedgerBlock:
+        """What happened since the journal was last cleared, for one commit."""
+        journal = self.journal
+        return LedgerBlock(
+            orders=journal.orders,
+            fills=journal.fills,
+            ends=journal.ends,
+            refusals=journal.refusals,
+            equity=journal.equity,
+            positions=journal.open_positions(),
+            balance=self.cash,
+            last_equity=self.equity,
+            max_drawdown=self.max_drawdown,
+            refusal_counts=self.refusals,
+            moment=moment,
+        )
+
+    def _make_room(self) -> None:
+        n = len(self._table)
+        if n != self._order.size:
+            self._positions = grow(self._positions, n)
+            self._standing = Depth(*(grow(column, n) for column in self._standing))
+            self._order = np.argsort(self._table.rank[:n], kind="stable").astype(np.int64)
+            if self._events.size < 32 * n:
+                self._events = np.zeros(64 * n, EVENT)
+
+    def _signals(self, strategy: FactorStrategy, features: Features) -> tuple[Booleans, Booleans]:
+        with np.errstate(invalid="ignore"):
+            enter, leave = strategy.signals(features)
+        for name, column in (("entry", enter), ("exit", leave)):
+            if getattr(column, "shape", None) != features.ts.shape or column.dtype != np.bool_:
+                raise StrategyError(
+                    f"strategy {strategy.name!r} gave an {name} column that is not one boolean a tick",
+                    "return two boolean arrays as long as the columns it was given",
+                )
+        return enter, leave
+
+    def _run(
+        self,
+        batch: EnrichedBatch,
+        features: Features,
+        enter: Booleans,
+        leave: Booleans,
+        start: int,
+        stop: int,
+        *,
+        settle: bool = True,
+        decide: bool = True,
+        reason: str = "",
+    ) -> None:
+        def explain(side: int, row: int) -> str:
+            if reason or isinstance(self._strategy, TickStrategy):
+                return reason
+            tick = features.row(row)
+            return self._strategy.explain_entry(tick) if side == BUY else self._strategy.explain_exit(tick)
+
+        while start < stop:
+            ts = int(batch.ticks.ts[start])
+            fed = not batch.ticks.flags[start] & NOT_FED
+            if fed and ts >= self._account[0]["day_end"]:
+                self._turn_session(ts)
+            start = loop.process(
+                self._account[0],
+                self._positions,
+                self._events,
+                self._order,
+                self._table.cas_eligible,
+                self._limits,
+                self._times,
+                self._standing,
+                batch,
+                enter,
+                leave,
+                start,
+                stop,
+                settle,
+                decide,
+            )
+            self._drain(explain)
+
+    def _ask_tick_by_tick(self, strategy: TickStrategy, batch: EnrichedBatch, features: Features) -> None:
+        enter = np.zeros(features.ts.size, np.bool_)
+        leave = np.zeros(features.ts.size, np.bool_)
+        for i in range(features.ts.size):
+            if batch.ticks.flags[i] & NOT_FED:
+                continue
+            self._run(batch, features, enter, leave, i, i + 1, decide=False)
+            tick = features.row(i)
+            position = self._positions[tick.symbol]
+            held = int(position["quantity"])
+            average = float(position["buy_value"]) / held / 100 if held else float("nan")
+            wish = strategy.on_tick(tick, Context(held, average, bool(position["side"])))
+            if wish is not None and not isinstance(wish, Decision):
+                raise StrategyError(
+                    f"strategy {strategy.name!r} answered {wish!r} to a tick", "return a Decision or None"
+                )
+            enter[i] = wish is not None and wish.buy
+            leave[i] = wish is not None and not wish.buy
+            reason = "" if wish is None else wish.reason
+            self._run(batch, features, enter, leave, i, i + 1, settle=False, reason=reason)
+
+    def _turn_session(self, ts: int) -> None:
+        """End the session before, timers and all, and begin that of ``ts``."""
+        self._fire_until(NEVER - 1)
+        session = session_on(ist_date(ts))
+        if session is None:
+            raise CalendarError(f"a tick to be traded is stamped {ist_date(ts)}, when the exchange is closed")
+        self._times = session_times(session, self._settings)
+        account = self._account[0]
+        account["day_end"] = (trading_day(ts) + 1) * NS_PER_DAY - IST_OFFSET_NS
+        account["next_timer"] = min(self._times.square_off.min(), self._times.close.min())
+        self._positions["has_depth"] = 0
+        risk.start_session(account, self._limits)
+
+    def _fire_until(self, ts: int) -> None:
+        account = self._account[0]
+        if ts >= account["next_timer"]:
+            loop.fire_timers(
+                account,
+                self._positions,
+                self._events,
+                self._order,
+                self._table.cas_eligible,
+                self._times,
+                ts,
+            )
+            self._drain(lambda _side, _row: "")
+
+    def _drain(self, explain: Any) -> None:
+        used = int(self._account[0]["events"])
+        if used:
+            self._account[0]["events"] = 0
+            self.journal.write(self._events[:used], explain)
+
+    def _keep_depth(self, batch: EnrichedBatch) -> None:
+        if self._limits.depth:
+            loop.keep_depth(self._positions, batch, self._standing, 0, batch.ticks.ts.size)
+
+    def snapshot(self) -> bytes:
+        """Account, positions, standing depth, the session's date and the journal's open ends."""
+        if isinstance(self._strategy, TickStrategy):
+            strategy = self._strategy.snapshot()
+        else:
+            strategy = b""
+        values = {
+            "pending_reasons": {str(no): reason for no, reason in self.journal.pending_reasons.items()},
+            "positions": [list(position) for position in self.journal.open_positions()],
+            "strategy": strategy,
+        }
+        arrays = {"account": self._account, "positions": self._positions}
+        arrays |= {f"standing_{name}": column for name, column in self._standing._asdict().items()}
+        return pack(KIND, arrays, values)
+
+    def restore(self, state: bytes) -> None:
+        """Go on from a snapshot made with the same strategy, settings and symbols.
+
+        Raises:
+            LedgerError: it was made by another version.
+        """
+        standing = {f"standing_{name}": np.int32 for name in Depth._fields}
+        arrays, values = unpack(KIND, state, {"account": ACCOUNT, "positions": POSITION, **standing})
+        self._account, self._positions = arrays["account"], arrays["positions"]
+        self._standing = Depth(*(arrays[name] for name in standing))
+        self.journal.pending_reasons = {int(no): reason for no, reason in values["pending_reasons"].items()}
+        self.journal.positions = {row[0]: OpenPosition(*row) for row in values["positions"]}
+        self._order = np.zeros(0, np.int64)
+        self._make_room()
+        day_end = int(self._account[0]["day_end"])
+        if day_end:
+            session = session_on(ist_date(day_end - 1))
+            if session is not None:
+                self._times = session_times(session, self._settings)
+        if isinstance(self._strategy, TickStrategy):
+            self._strategy.restore(values["strategy"])

@@ -1,0 +1,90 @@
+"""The runtime's state: one account, one record a symbol, and the day's times; laid out for the kernels."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant_platform.domain.charges import ChargeRates
+
+NEVER = np.iinfo(np.int64).max
+"""A time that does not come."""
+
+ACCOUNT = np.dtype(
+    [
+        ("cash", np.int64),  # paise
+        ("held", np.int64),  # paise kept back for pending entries
+        ("holdings", np.int64),  # paise: positions at their last marked price
+        ("base", np.int64),  # paise: equity at the session's start
+        ("budget", np.int64),  # paise a position may cost
+        ("risk", np.int64),  # paise a position may lose before its stop
+        ("slots", np.int64),  # open positions and pending entries
+        ("peak", np.int64),  # paise: highest equity marked
+        ("max_drawdown", np.int64),  # paise: largest fall below the peak
+        ("orders", np.int64),  # approved so far in the run
+        ("next_timer", np.int64),  # ns UTC of the next square-off or close; NEVER when none is left
+        ("day_end", np.int64),  # ns UTC, end of the session's IST date; 0 before the first session
+        (
+            "minute_end",
+            np.int64,
+        ),  # ns UTC at which the equity curve gets its next point; 0: nothing marked yet
+        ("events", np.int64),  # rows used of the event block
+        ("refusals", np.int64, (4,)),  # by Refusal
+    ]
+)
+"""The portfolio."""
+
+POSITION = np.dtype(
+    [
+        ("quantity", np.int64),  # shares held
+        ("buy_value", np.int64),  # paise
+        ("buy_charges", np.int64),  # paise
+        ("opened_at", np.int64),  # ns UTC
+        ("stop_value", np.int64),  # paise: the stop is touched when the holding is worth no more
+        ("mark", np.int64),  # paise of it counted in the account's holdings
+        ("ltp", np.int64),  # paise, last in-session price; 0: none yet
+        ("side", np.int64),  # of the pending order; 0: none is pending
+        ("order_no", np.int64),  # of the pending order
+        ("order_quantity", np.int64),
+        ("order_ts", np.int64),  # ns UTC at which it was decided
+        ("order_price", np.int64),  # paise it was decided on
+        ("order_trigger", np.int64),  # Trigger
+        ("hold", np.int64),  # paise held for it
+        ("has_depth", np.int64),  # 1 once this session brought a level
+        (
+            "depth_row",
+            np.int64,
+        ),  # row of the standing depth in the batch at hand, plus one; 0: kept from before
+        ("refused_until", np.int64, (4,)),  # ns UTC before which a refusal of this kind is not logged again
+    ]
+)
+"""One symbol: its holding and its pending order."""
+
+
+class Limits(NamedTuple):
+    """Settings as the kernels need them."""
+
+    position_size_bps: int
+    max_positions: int
+    risk_per_trade_bps: int
+    latency_ns: int
+    slippage_bps: int
+    depth: bool  # the run's data has depth
+
+
+class SessionTimes(NamedTuple):
+    """One date's times, by security class (0: continuous to the end, 1: in the closing auction)."""
+
+    square_off: NDArray[np.int64]  # (2,) ns UTC
+    close: NDArray[np.int64]  # (2,) ns UTC
+    entry_until: NDArray[np.int64]  # (2,) ns UTC, at most square_off
+    rates: ChargeRates
+
+
+class Depth(NamedTuple):
+    """Four depth columns, of a batch (a row a tick) or standing (a row a symbol)."""
+
+    bid_price: NDArray[np.int32]
+    bid_qty: NDArray[np.int32]
+    ask_price: NDArray[np.int32]
+    ask_qty: NDArray[np.int32]

@@ -1,0 +1,126 @@
+"""What a strategy is: features in, wishes out. It never sees money, orders or the future."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant_platform.domain.money import PAISE_PER_RUPEE
+from quant_platform.domain.ticks import EnrichedBatch
+
+Floats = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Columns of a batch as a strategy sees them: prices in rupees, undefined features NaN, one row a tick."""
+
+    ts: NDArray[np.int64]  # ns UTC
+    symbol: NDArray[np.int32]  # number in the symbol table
+    ltp: Floats  # rupees
+    volume: NDArray[np.int64]  # shares traded today
+    vwap: Floats  # rupees
+    rsi: Floats  # 0 … 100
+    obi: Floats  # -1 … 1
+    sma: Floats  # rupees
+    spread: Floats  # rupees
+    aggressor: NDArray[np.uint8]  # AGGRESSOR_NONE, AGGRESSOR_BUY, AGGRESSOR_SELL
+
+    @classmethod
+    def of(cls, batch: EnrichedBatch) -> "Features":
+        """The view of a batch; only the price column is new memory."""
+        ticks = batch.ticks
+        ltp = ticks.ltp / np.float64(PAISE_PER_RUPEE)
+        return cls(
+            ticks.ts,
+            ticks.symbol,
+            ltp,
+            ticks.volume,
+            batch.vwap,
+            batch.rsi,
+            batch.obi,
+            batch.sma,
+            batch.spread,
+            batch.aggressor,
+        )
+
+    def row(self, i: int) -> "FeatureRow":
+        """One tick as plain numbers."""
+        return FeatureRow(*(getattr(self, name)[i].item() for name in FeatureRow._fields))
+
+
+class FeatureRow(NamedTuple):
+    """One tick with its features; units as in :class:`Features`."""
+
+    ts: int
+    symbol: int
+    ltp: float
+    volume: int
+    vwap: float
+    rsi: float
+    obi: float
+    sma: float
+    spread: float
+    aggressor: int
+
+
+class Context(NamedTuple):
+    """What a strategy with a state of its own may know when it is asked about a tick."""
+
+    quantity: int  # shares of the tick's symbol held
+    average_price: float  # rupees; NaN when not held
+    pending: bool  # an order of the symbol waits for its fill
+
+
+class Decision(NamedTuple):
+    """A wish to buy or to sell all, and why, for a person to read."""
+
+    buy: bool
+    reason: str
+
+
+@runtime_checkable
+class FactorStrategy(Protocol):
+    """A strategy that is a rule over the features of the tick alone."""
+
+    name: str
+    parameters: Any  # a frozen dataclass: what --set can change
+
+    def signals(self, features: Features) -> tuple[Booleans, Booleans]:
+        """Entry and exit per row. A comparison with NaN is false. Row i may depend on row i only."""
+        ...
+
+    def explain_entry(self, tick: FeatureRow) -> str:
+        """Why this tick is an entry."""
+        ...
+
+    def explain_exit(self, tick: FeatureRow) -> str:
+        """Why this tick is an exit; a small set of texts, since reports group by it."""
+        ...
+
+
+@runtime_checkable
+class TickStrategy(Protocol):
+    """A strategy with a state of its own, asked tick by tick: slower, and free in what it remembers."""
+
+    name: str
+    parameters: Any  # a frozen dataclass: what --set can change
+
+    def on_tick(self, tick: FeatureRow, context: Context) -> Decision | None:
+        """A wish on this tick, or None. Risk checks, sizing and fills follow as for every strategy."""
+        ...
+
+    def snapshot(self) -> bytes:
+        """What it remembers."""
+        ...
+
+    def restore(self, state: bytes) -> None:
+        """Go on from a snapshot."""
+        ...
+
+
+Strategy = FactorStrategy | TickStrategy
+StrategyFactory = Callable[[Any], Strategy]

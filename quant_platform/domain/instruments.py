@@ -1,4 +1,4 @@
-"""Securities: ``NSE_EQ:RELIANCE`` ↔ ``NSE_EQ|INE002A01018``, tick size, closing auction; symbols as numbers."""
+"""Securities: ``NSE_EQ:RELIANCE`` ↔ ``NSE_EQ|INE002A01018``, tick size, auction flag; symbols as numbers."""
 
 import re
 from dataclasses import dataclass
@@ -121,7 +121,7 @@ def instrument_for(symbol: str) -> Instrument:
     if known is not None:
         return known
     segment, ticker = full.split(":", 1)
-    # What a key may not hold is spelled by its code, "_" too: no two symbols share a key, and none is an ISIN's.
+    # What a key may not hold is spelled by its code, "_" too: no two symbols share a key, none is a real one.
     key = _NOT_IN_KEYS.sub(lambda character: f"_{ord(character[0]):02X}", ticker)
     return Instrument(
         symbol=full,

@@ -1,9 +1,9 @@
 """The dated table of NSE's equity sessions: holidays, special sessions and the changes of the timetable.
 
 Holidays are those of the exchange's yearly circulars with later additions (the municipal elections of
-2026-01-15); special sessions are those of the circulars for Muhurat, Budget and disaster-recovery days. A year
-becomes known to the platform by a line here. ``tests/unit/test_session.py`` compares every weekday with an
-independent calendar.
+2026-01-15); special sessions are those of the circulars for Muhurat, Budget and disaster-recovery days. A
+year becomes known to the platform by a line here. ``tests/unit/test_session.py`` compares every weekday with
+an independent calendar.
 """
 
 from datetime import date, time

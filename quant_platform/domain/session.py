@@ -100,8 +100,8 @@ class Session:
     def phases(self, cas_eligible: bool) -> tuple[Phase, ...]:
         """The exchange's day for a security, in order; between phases it is idle.
 
-        A call auction of fifteen minutes goes before every window of continuous trading. Post-close trading is
-        known for regular hours only and left out of other sessions.
+        A call auction of fifteen minutes goes before every window of continuous trading. Post-close trading
+        is known for regular hours only and left out of other sessions.
         """
         phases: list[Phase] = []
         for opens, closes in self.windows(cas_eligible):

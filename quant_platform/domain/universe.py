@@ -1,8 +1,8 @@
 """The NIFTY 100 as a table: the scanner's universe, and the stocks that are taken to close in an auction.
 
-Constituents as of the index review of 2026-03-30, by today's symbols: Tata Motors' passenger vehicles go on as
-TMPV under the old ISIN, its commercial vehicles are TMCV, and LTIMindtree is LTM. The price is a round figure from
-which a simulated market may start; nothing is decided by it.
+Constituents as of the index review of 2026-03-30, by today's symbols: Tata Motors' passenger vehicles go on
+as TMPV under the old ISIN, its commercial vehicles are TMCV, LTIMindtree is LTM. The price is a round figure
+from which a simulated market may start; nothing is decided by it.
 """
 
 NIFTY_100: tuple[tuple[str, str, str, str, int], ...] = (

@@ -1,0 +1,1 @@
+"""The ledger on SQL databases: one schema, one writer, SQLite and Postgres."""

@@ -1,0 +1,154 @@
+"""The audit log: rows chained by SHA-256, so that a changed, missing or added row shows."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, insert, select, update
+
+from quant_platform.adapters.ledger.columns import decimal_text, moment
+from quant_platform.adapters.ledger.tables import audit_log, executed_orders, portfolios, runs
+from quant_platform.domain.errors import LedgerError
+
+GENESIS = "0" * 64
+"""What the first row of a chain takes as the hash before it."""
+
+ORDER_FILLED = "order filled"
+
+_canonical = msgspec.json.Encoder(order="sorted").encode
+
+
+def canonical_json(value: Any) -> str:
+    """JSON without spaces, keys sorted: one text for one value."""
+    return _canonical(value).decode()
+
+
+class Fact(NamedTuple):
+    """Something that happened to a portfolio, to be chained."""
+
+    ts: int  # ns UTC
+    what: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+
+
+def row_hash(
+    previous: str, chain: str, seq: int, ts_ns: int, actor: str, what: str, before: str, after: str
+) -> str:
+    """SHA-256 over the hash of the row before and this row's canonical JSON array."""
+    line = previous + canonical_json([chain, seq, ts_ns, actor, what, before, after])
+    return hashlib.sha256(line.encode()).hexdigest()
+
+
+class AuditHead(NamedTuple):
+    """Where a chain ends."""
+
+    seq: int
+    hash: str
+
+
+def append_facts(
+    connection: Connection, portfolio: str, head: AuditHead, actor: str, facts: Iterable[Fact]
+) -> AuditHead:
+    """Chain facts after ``head`` and move the portfolio's head, within the connection's transaction.
+
+    Returns:
+        The new head.
+    """
+    rows = []
+    seq, digest = head
+    for ts, what, before, after in facts:
+        seq += 1
+        before_text, after_text = canonical_json(before), canonical_json(after)
+        digest = row_hash(digest, portfolio, seq, ts, actor, what, before_text, after_text)
+        rows.append(
+            {
+                "chain": portfolio,
+                "seq": seq,
+                "timestamp": moment(ts),
+                "ts_ns": ts,
+                "actor": actor,
+                "what": what,
+                "before": before_text,
+                "after": after_text,
+                "hash": digest,
+            }
+        )
+    if rows:
+        connection.execute(insert(audit_log), rows)
+        moved = update(portfolios).where(portfolios.c.id == portfolio)
+        connection.execute(moved.values(audit_seq=seq, audit_hash=digest))
+    return AuditHead(seq, digest)
+
+
+def fill_facts(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the audit log keeps of a row of ``executed_orders``: everything that decides a number."""
+    return {
+        "order_id": row["order_id"],
+        "ts_ns": row["ts_ns"],
+        "symbol": row["symbol"],
+        "transaction_type": row["transaction_type"],
+        "quantity": row["quantity"],
+        "value": decimal_text(row["value"], 2),
+        "charges": decimal_text(row["charges"], 2),
+        "gross": decimal_text(row["gross"], 2),
+        "pnl": decimal_text(row["pnl"], 2),
+    }
+
+
+def verify_chain(connection: Connection, portfolio: str) -> int:
+    """Check a portfolio's chain row by row, and every executed order against its audit row.
+
+    Returns:
+        The number of audit rows.
+
+    Raises:
+        LedgerError: the first row that was changed, added or taken away.
+    """
+    head = AuditHead(0, GENESIS)
+    executed = _executions(connection, portfolio)
+    balance = None
+    columns = (audit_log.c.ts_ns, audit_log.c.actor, audit_log.c.what, audit_log.c.before, audit_log.c.after)
+    query = select(audit_log.c.seq, audit_log.c.hash, *columns).where(audit_log.c.chain == portfolio)
+    for seq, stored, *content in connection.execute(query.order_by(audit_log.c.seq)):
+        head = AuditHead(head.seq + 1, row_hash(head.hash, portfolio, seq, *content))
+        if head != (seq, stored):
+            raise _tampered(f"row {head.seq} of audit chain {portfolio!r} is not what was written")
+        what, after = content[2], msgspec.json.decode(content[4])
+        balance = after.get("balance", balance)
+        if what == ORDER_FILLED and fill_facts(next(executed, _NOTHING)) != after["fill"]:
+            raise _tampered(f"executed order {after['fill']['order_id']} is not what was written")
+    if (extra := next(executed, None)) is not None:
+        raise _tampered(f"executed order {extra['order_id']} is in no audit row")
+    end = connection.execute(
+        select(portfolios.c.audit_seq, portfolios.c.audit_hash, portfolios.c.balance).where(
+            portfolios.c.id == portfolio
+        )
+    ).one()
+    if head != tuple(end[:2]):
+        raise _tampered(f"audit chain {portfolio!r} ends at row {head.seq}, it was written to row {end[0]}")
+    if balance != decimal_text(end[2], 2):
+        raise _tampered(f"the balance of portfolio {portfolio!r} is not what was written")
+    return head.seq
+
+
+_NOTHING: Mapping[str, Any] = {
+    "order_id": "", "ts_ns": 0, "symbol": "", "transaction_type": "", "quantity": 0,
+    "value": 0, "charges": 0, "gross": 0, "pnl": 0,
+}  # fmt: skip
+
+
+def _executions(connection: Connection, portfolio: str) -> Iterator[Mapping[str, Any]]:
+    query = (
+        select(executed_orders)
+        .join(runs, runs.c.run_id == executed_orders.c.run_id)
+        .where(executed_orders.c.portfolio_id == portfolio)
+        .order_by(runs.c.run_no, executed_orders.c.seq)
+    )
+    for row in connection.execute(query.execution_options(yield_per=1000)).mappings():
+        yield dict(row)
+
+
+def _tampered(what: str) -> LedgerError:
+    return LedgerError(what, "the ledger was changed from outside; restore a backup")

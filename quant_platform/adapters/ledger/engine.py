@@ -1,0 +1,96 @@
+"""Open a ledger database: which file or server, how durable, and one kind of transaction."""
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+
+from quant_platform.adapters.ledger.schema import create_directly, migrate, stored_revision
+from quant_platform.domain.errors import ConfigurationError, UnavailableError
+
+READ_ONLY = "ledger_read_only"
+"""Execution option of a connection that only reads: in SQLite it takes no write lock."""
+
+BUSY_SECONDS = 30
+"""How long SQLite waits for another process's transaction."""
+
+
+def database_url(where: str | Path) -> URL:
+    """A path of a SQLite file, or the URL of any database that SQLAlchemy knows.
+
+    Raises:
+        ConfigurationError: the URL cannot be read.
+    """
+    if isinstance(where, str) and "://" in where:
+        try:
+            return make_url(where)
+        except ArgumentError:
+            raise ConfigurationError(
+                "the ledger's URL cannot be read", "write it like postgresql+psycopg://user@host/database"
+            ) from None
+    return URL.create("sqlite", database=str(where))
+
+
+def open_engine(where: str | Path, durable: bool) -> Engine:
+    """Connect, and bring the schema to this program's.
+
+    Args:
+        where: path of a SQLite file (its folder is made), or a database URL.
+        durable: a commit is on the disk when it returns; False for a throw-away SQLite file.
+
+    Raises:
+        ConfigurationError: the URL cannot be read, or the schema is newer than the program.
+        UnavailableError: the database cannot be opened now.
+    """
+    url = database_url(where)
+    is_sqlite = url.get_backend_name() == "sqlite"
+    if is_sqlite and url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url)
+    if is_sqlite:
+        _prepare_sqlite(engine, durable)
+    try:
+        with engine.begin() as connection:
+            if not durable and stored_revision(connection) is None:
+                create_directly(connection)
+            else:
+                migrate(connection)
+    except Exception as error:
+        engine.dispose()
+        raise as_ledger_fault(error) from error
+    return engine
+
+
+def as_ledger_fault(error: Exception) -> Exception:
+    """The error a person should see for a driver's error; any other error as it is."""
+    if isinstance(error, OperationalError):
+        return UnavailableError(
+            f"the ledger cannot be reached or written: {error.orig}",
+            "check the path, the disk's free space and that no other program holds it",
+        )
+    if type(error) is DatabaseError:
+        return ConfigurationError(
+            f"this is not a ledger of ours: {error.orig}", "name another file, or move this one away"
+        )
+    return error
+
+
+def _prepare_sqlite(engine: Engine, durable: bool) -> None:
+    """Take transactions into our own hands: the driver alone would commit DDL at once and lock late."""
+
+    @event.listens_for(engine, "connect")
+    def on_connect(dbapi_connection: Any, _record: Any) -> None:
+        dbapi_connection.isolation_level = None
+        for pragma in (
+            f"busy_timeout={BUSY_SECONDS * 1000}",
+            "foreign_keys=ON",
+            "journal_mode=WAL" if durable else "journal_mode=MEMORY",
+            "synchronous=FULL" if durable else "synchronous=OFF",
+        ):
+            dbapi_connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        reads = connection.get_execution_options().get(READ_ONLY, False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

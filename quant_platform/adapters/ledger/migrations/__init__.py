@@ -1,0 +1,1 @@
+"""The ledger's schema as steps forward from every released version."""

@@ -1,0 +1,222 @@
+"""The ledger in a SQL database: a block of orders, fills, cash and audit rows is one transaction."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, Insert, bindparam, delete, insert, update
+from sqlalchemy.exc import IntegrityError
+
+from quant_platform.adapters.ledger import beginning
+from quant_platform.adapters.ledger.audit import Fact, append_facts, canonical_json
+from quant_platform.adapters.ledger.columns import moment
+from quant_platform.adapters.ledger.run_numbers import summarise
+from quant_platform.adapters.ledger.running import PENDING, BlockRows, Running, block_rows, position_rows
+from quant_platform.adapters.ledger.tables import (
+    equity_curve,
+    executed_orders,
+    orders,
+    portfolios,
+    positions,
+    refusals,
+    runs,
+    runtime_state,
+)
+from quant_platform.adapters.ledger.views import LedgerDatabase
+from quant_platform.domain.errors import LedgerError
+from quant_platform.ports.ledger_store import LedgerBlock, RunRequest, RunStart, RunSummary
+
+
+def utc_now() -> datetime:
+    """The wall's time: it dates runs, and decides nothing."""
+    return datetime.now(UTC)
+
+
+class SqlLedger(LedgerDatabase):
+    """A ledger with one writer, this one (:class:`~quant_platform.ports.ledger_store.LedgerStore`).
+
+    Args:
+        where: path of a SQLite file, or a database URL.
+        durable: a commit is on the disk when it returns; False for a throw-away SQLite file.
+        now: dates the beginning and the end of runs.
+
+    Raises:
+        ConfigurationError: the URL cannot be read, or the schema is newer than the program.
+        UnavailableError: the database cannot be opened now.
+    """
+
+    def __init__(
+        self, where: str | Path, durable: bool = True, now: Callable[[], datetime] = utc_now
+    ) -> None:
+        super().__init__(where, durable)
+        self._now = now
+        self._running: Running | None = None
+        self._run_id = ""
+
+    def begin(self, request: RunRequest) -> RunStart:
+        """Start a run, or go on with the portfolio's last one if it is the same and was cut short.
+
+        A run goes on with the portfolio's balance. It starts anew, positions dropped, with ``capital``, with
+        ``fresh`` and in the modes replay and backtest. Positions left open by another, interrupted run are
+        annulled at cost: nobody knows what they would have been sold for.
+
+        Raises:
+            UnavailableError: the database cannot be reached or written.
+        """
+        with self._writing() as connection:
+            running, start = beginning.begin(connection, request, self._now())
+        self._running, self._run_id = running, start.run_id
+        return start
+
+    def commit(self, block: LedgerBlock) -> None:
+        """Write the block in one transaction, or nothing of it.
+
+        Raises:
+            LedgerError: the block was written before, or does not follow from what is stored, or another
+                writer has taken the portfolio over.
+            UnavailableError: the database cannot be reached or written.
+        """
+        run = self._current_run()
+        rows = block_rows(run, block)
+        try:
+            with self._writing() as connection:
+                _hold_epoch(connection, run, block)
+                _write_rows(connection, rows)
+                if rows.positions != run.positions:
+                    _write_positions(connection, run.portfolio, rows, block.moment)
+                _write_totals(connection, run, block)
+                head = append_facts(connection, run.portfolio, run.audit, run.run_id, rows.facts)
+        except IntegrityError as error:
+            raise LedgerError(
+                f"run {run.run_id} was given a block that it has already: {error.orig}"
+            ) from error
+        self._running = replace(
+            run,
+            balance=block.balance,
+            fills=run.fills + len(rows.executed),
+            audit=head,
+            positions=rows.positions,
+        )
+
+    def summary(self) -> RunSummary:
+        """The numbers so far, computed from the stored rows.
+
+        Raises:
+            LedgerError: no run was begun, or its rows contradict each other.
+        """
+        if not self._run_id:
+            raise LedgerError("no run has begun", "call begin() first")
+        with self._reading() as connection:
+            return summarise(connection, self._run_id)
+
+    def finish(self) -> RunSummary:
+        """Compute the run's numbers from the stored rows and mark it complete.
+
+        Raises:
+            LedgerError: no run was begun, its rows contradict each other, or another writer has taken over.
+        """
+        run = self._current_run()
+        when = self._now()
+        with self._writing() as connection:
+            _hold_epoch(connection, run, None)
+            numbers = summarise(connection, run.run_id)
+            after = {"ledger_sha256": numbers.ledger_sha256}
+            fact = Fact(int(when.timestamp() * 1_000_000_000), "run finished", {}, after)
+            append_facts(connection, run.portfolio, run.audit, run.run_id, [fact])
+            connection.execute(
+                update(runs)
+                .where(runs.c.run_id == run.run_id)
+                .values(state="complete", finished_at=when, ledger_sha256=numbers.ledger_sha256)
+            )
+        self._running = None
+        return numbers
+
+    def reset(self, portfolio: str, capital: int | None = None) -> None:
+        """Give a portfolio its starting balance again; what it did stays as history.
+
+        Args:
+            portfolio: its name.
+            capital: the balance in paise; None for the one it started with.
+
+        Raises:
+            UsageError: there is no such portfolio.
+        """
+        with self._writing() as connection:
+            beginning.reset(connection, portfolio, capital, self._now())
+
+    def _current_run(self) -> Running:
+        if self._running is None:
+            raise LedgerError("no run is open", "call begin() first")
+        return self._running
+
+
+def _hold_epoch(connection: Connection, run: Running, block: LedgerBlock | None) -> None:
+    """Claim the portfolio for this transaction, and keep the cores' snapshot that belongs to the block."""
+    mine = update(runtime_state).where(
+        runtime_state.c.portfolio_id == run.portfolio, runtime_state.c.epoch == run.epoch
+    )
+    if block is None:
+        claim = mine.values(state=b"")
+    else:
+        claim = mine.values(moment_ns=block.moment, state=block.state, last_updated=moment(block.moment))
+    if connection.execute(claim).rowcount != 1:
+        raise LedgerError(
+            f"another program has taken over portfolio {run.portfolio!r}", "stop this one; the other goes on"
+        )
+
+
+def _write_rows(connection: Connection, rows: BlockRows) -> None:
+    for table, new in ((orders, rows.orders), (executed_orders, rows.executed), (refusals, rows.refusals)):
+        if new:
+            connection.execute(insert(table), new)
+    if rows.ended:
+        ended = (
+            update(orders)
+            .where(orders.c.order_id == bindparam("b_order_id"), orders.c.state == PENDING)
+            .values(state=bindparam("state"), refusal=bindparam("refusal"), ended_at=bindparam("ended_at"))
+        )
+        if connection.execute(ended, rows.ended).rowcount != len(rows.ended):
+            raise LedgerError(
+                f"an order among {rows.ended[0]['b_order_id']} … has ended already, or never was"
+            )
+    if rows.equity:
+        connection.execute(_last_word(connection), rows.equity)
+
+
+def _last_word(connection: Connection) -> Insert:
+    """A point of the equity curve, which replaces an earlier one of the same moment."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as upsert  # noqa: PLC0415 - the other one is loaded
+    else:
+        from sqlalchemy.dialects.sqlite import insert as upsert  # type: ignore[assignment]  # noqa: PLC0415
+    statement = upsert(equity_curve)
+    return statement.on_conflict_do_update(
+        index_elements=["run_id", "ts_ns"],
+        set_={"balance": statement.excluded.balance, "equity": statement.excluded.equity},
+    )
+
+
+def _write_positions(connection: Connection, portfolio: str, rows: BlockRows, ts: int) -> None:
+    connection.execute(delete(positions).where(positions.c.portfolio_id == portfolio))
+    if rows.positions:
+        connection.execute(insert(positions), position_rows(portfolio, rows.positions.values(), ts))
+
+
+def _write_totals(connection: Connection, run: Running, block: LedgerBlock) -> None:
+    connection.execute(
+        update(portfolios)
+        .where(portfolios.c.id == run.portfolio)
+        .values(balance=block.balance, equity=block.last_equity, last_updated=moment(block.moment))
+    )
+    connection.execute(
+        update(runs)
+        .where(runs.c.run_id == run.run_id)
+        .values(
+            balance=block.balance,
+            max_drawdown=block.max_drawdown,
+            moment_ns=block.moment,
+            counters=canonical_json(dict(block.counters)),
+            refusals=canonical_json(dict(block.refusal_counts)),
+        )
+    )

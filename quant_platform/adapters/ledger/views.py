@@ -1,0 +1,227 @@
+"""The reading side of the ledger, for the command line and for screens; and the tables that hold no money."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Connection, Engine, delete, func, insert, select
+
+from quant_platform.adapters.ledger.audit import verify_chain
+from quant_platform.adapters.ledger.columns import moment
+from quant_platform.adapters.ledger.engine import READ_ONLY, as_ledger_fault, open_engine
+from quant_platform.adapters.ledger.run_numbers import summarise
+from quant_platform.adapters.ledger.tables import (
+    equity_curve,
+    executed_orders,
+    instruments,
+    orders,
+    portfolios,
+    positions,
+    runs,
+    scanner_results,
+)
+from quant_platform.domain.errors import UsageError
+from quant_platform.domain.instruments import Instrument
+from quant_platform.ports.ledger_store import EquityRow, RunSummary
+from quant_platform.ports.ledger_views import OrderView, PortfolioView, PositionView, ScanPick
+
+
+class LedgerDatabase:
+    """An open ledger: what can be read from it, by several at once, and what is written without a run.
+
+    Args:
+        where: path of a SQLite file, or a database URL.
+        durable: a commit is on the disk when it returns; False for a throw-away SQLite file.
+
+    Raises:
+        ConfigurationError: the URL cannot be read, or the schema is newer than the program.
+        UnavailableError: the database cannot be opened now.
+    """
+
+    def __init__(self, where: str | Path, durable: bool = True) -> None:
+        self._engine: Engine = open_engine(where, durable)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect().execution_options(**{READ_ONLY: True}) as connection:
+                yield connection
+        except Exception as error:
+            raise as_ledger_fault(error) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except Exception as error:
+            raise as_ledger_fault(error) from error
+
+    def portfolios(self) -> list[PortfolioView]:
+        """Every portfolio, by name."""
+        last = (
+            select(runs.c.portfolio_id, func.max(runs.c.run_no).label("run_no"), func.count().label("runs"))
+            .group_by(runs.c.portfolio_id)
+            .subquery()
+        )
+        held = (
+            select(positions.c.portfolio_id, func.count().label("held"))
+            .group_by(positions.c.portfolio_id)
+            .subquery()
+        )
+        query = (
+            select(portfolios, held.c.held, last.c.runs, runs.c.run_id, runs.c.state)
+            .outerjoin(held, held.c.portfolio_id == portfolios.c.id)
+            .outerjoin(last, last.c.portfolio_id == portfolios.c.id)
+            .outerjoin(runs, (runs.c.portfolio_id == portfolios.c.id) & (runs.c.run_no == last.c.run_no))
+            .order_by(portfolios.c.id)
+        )
+        with self._reading() as connection:
+            return [
+                PortfolioView(
+                    row.id,
+                    row.mode,
+                    row.starting_balance,
+                    row.balance,
+                    row.equity,
+                    row.held or 0,
+                    row.runs or 0,
+                    row.run_id or "",
+                    row.state or "",
+                    row.last_updated,
+                )
+                for row in connection.execute(query)
+            ]
+
+    def orders(
+        self, portfolio: str | None = None, run: str | None = None, limit: int | None = None
+    ) -> list[OrderView]:
+        """Approved orders, the newest first.
+
+        Args:
+            portfolio: only this one's.
+            run: only those of the run with this id.
+            limit: at most this many; None for all.
+        """
+        done = executed_orders.c
+        query = (
+            select(
+                *(
+                    orders.c[name]
+                    for name in ("order_id", "run_id", "portfolio_id", "strategy_id", "timestamp")
+                ),
+                *(orders.c[name] for name in ("symbol", "transaction_type", "quantity", "price", "reason")),
+                *(orders.c[name] for name in ("state", "refusal")),
+                done.timestamp.label("executed_at"),
+                *(done[name] for name in ("value", "charges", "gross", "pnl", "closed_at_last_price")),
+            )
+            .join(runs, runs.c.run_id == orders.c.run_id)
+            .outerjoin(executed_orders, done.order_id == orders.c.order_id)
+            .order_by(runs.c.started_at.desc(), orders.c.run_id, orders.c.order_no.desc())
+            .limit(limit)
+        )
+        if portfolio is not None:
+            query = query.where(orders.c.portfolio_id == portfolio)
+        if run is not None:
+            query = query.where(orders.c.run_id == run)
+        with self._reading() as connection:
+            return [_order_view(tuple(row)) for row in connection.execute(query)]
+
+    def positions(self, portfolio: str | None = None) -> list[PositionView]:
+        """Open positions, by portfolio and symbol."""
+        columns = ("portfolio_id", "symbol", "quantity", "buy_value", "buy_charges", "opened_at")
+        query = select(*(positions.c[name] for name in columns))
+        if portfolio is not None:
+            query = query.where(positions.c.portfolio_id == portfolio)
+        with self._reading() as connection:
+            return [
+                PositionView(*row)
+                for row in connection.execute(query.order_by(positions.c.portfolio_id, positions.c.symbol))
+            ]
+
+    def equity(self, run: str) -> list[EquityRow]:
+        """The equity curve of a run, oldest point first."""
+        query = select(equity_curve.c.ts_ns, equity_curve.c.balance, equity_curve.c.equity)
+        query = query.where(equity_curve.c.run_id == run).order_by(equity_curve.c.ts_ns)
+        with self._reading() as connection:
+            return [EquityRow(*row) for row in connection.execute(query)]
+
+    def run_summary(self, run: str) -> RunSummary:
+        """The numbers of any run, computed from its stored rows.
+
+        Raises:
+            UsageError: there is no such run.
+            LedgerError: its rows contradict each other.
+        """
+        with self._reading() as connection:
+            if connection.scalar(select(runs.c.run_id).where(runs.c.run_id == run)) is None:
+                raise UsageError(
+                    f"the ledger has no run {run!r}", "`quant portfolio list` shows the last ones"
+                )
+            return summarise(connection, run)
+
+    def verify_audit(self) -> int:
+        """Check every audit chain, and every executed order and balance against it.
+
+        Returns:
+            The number of audit rows.
+
+        Raises:
+            LedgerError: names the first row that was changed, added or taken away.
+        """
+        with self._reading() as connection:
+            names = connection.scalars(select(portfolios.c.id).order_by(portfolios.c.id)).all()
+            return sum(verify_chain(connection, name) for name in names)
+
+    def save_scan(self, ts: int, picks: Sequence[ScanPick]) -> None:
+        """Keep a scan's picks; a scan of the same moment is replaced.
+
+        Args:
+            ts: market time of the scan, ns UTC.
+            picks: best first.
+        """
+        when = moment(ts)
+        with self._writing() as connection:
+            connection.execute(delete(scanner_results).where(scanner_results.c.timestamp == when))
+            if picks:
+                rows = [{"timestamp": when, **pick._asdict()} for pick in picks]
+                connection.execute(insert(scanner_results), rows)
+
+    def save_instruments(self, listed: Sequence[Instrument]) -> None:
+        """Replace the list of securities."""
+        rows: list[dict[str, Any]] = [
+            {
+                "instrument_token": instrument.instrument_key,
+                "exchange": instrument.symbol.partition("_")[0],
+                "segment": instrument.symbol.partition(":")[0],
+                "symbol": instrument.symbol,
+                "isin": instrument.isin,
+                "tick_size": instrument.tick_size,
+                "lot_size": instrument.lot_size,
+                "cas_eligible": instrument.cas_eligible,
+            }
+            for instrument in listed
+        ]
+        with self._writing() as connection:
+            connection.execute(delete(instruments))
+            if rows:
+                connection.execute(insert(instruments), rows)
+
+
+def _order_view(row: tuple[Any, ...]) -> OrderView:
+    *known, value, charges, gross, pnl, at_last_price = row
+    return OrderView(*known, value or 0, charges or 0, gross or 0, pnl or 0, bool(at_last_price))

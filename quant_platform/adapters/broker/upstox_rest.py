@@ -1,4 +1,4 @@
-"""Upstox's REST API as the platform uses it: quotes, candles, instruments, profile, market status, feed URL."""
+"""Upstox's REST API as the platform uses it: quotes, candles, instruments, profile, status, feed URL."""
 
 import gzip
 from collections.abc import Iterable, Sequence
@@ -105,7 +105,7 @@ class UpstoxRest:
         attempts: tries of one request altogether.
         timeout_s: for each try, seconds of the wall.
 
-    Every call raises as :meth:`.UpstoxTransport.get` does, and UnavailableError for an answer of unknown shape.
+    Every call raises as :meth:`.UpstoxTransport.get` does; an answer of unknown shape is an UnavailableError.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class UpstoxRest:
     async def quotes(self, instruments: Sequence[Instrument]) -> list[Quote]:
         """Quotes in the order asked for; instruments without one are left out.
 
-        A key that the broker refuses would fail its whole batch: it is found, reported once and not asked for again.
+        A key that the broker refuses fails its whole batch: it is found, reported once and not asked again.
         """
         wanted = {
             i.instrument_key: i.symbol for i in instruments if i.instrument_key not in self._refused_keys
@@ -160,16 +160,21 @@ class UpstoxRest:
         keys = list(wanted)
         answers: dict[str, _Ltp] = {}
         for start in range(0, len(keys), limits.KEYS_PER_QUOTE):
-            for row in await self._last_prices(keys[start : start + limits.KEYS_PER_QUOTE]):
-                answers[row.instrument_token] = row
+            rows = await self._last_prices(keys[start : start + limits.KEYS_PER_QUOTE])
+            answers |= {row.instrument_token: row for row in rows}
         return [
-            Quote(symbol, _paise(row.last_price), _paise(row.cp or 0.0), row.volume or 0)
+            Quote(
+                symbol,
+                _paise(answers[key].last_price),
+                _paise(answers[key].cp or 0),
+                answers[key].volume or 0,
+            )
             for key, symbol in wanted.items()
-            if (row := answers.get(key)) is not None
+            if key in answers
         ]
 
     async def _last_prices(self, keys: list[str]) -> list[_Ltp]:
-        """LTP rows of at most 500 keys; a batch that a bad key fails is halved until that key stands alone."""
+        """LTP rows of at most 500 keys; a batch that fails is halved until its bad key stands alone."""
         try:
             body = await self._transport.get(paths.LTP_V3, {"instrument_key": ",".join(keys)})
         except BrokerError as error:
@@ -193,7 +198,7 @@ class UpstoxRest:
         return [found[ts] for ts in sorted(found)]
 
     async def intraday(self, instrument: Instrument) -> list[Candle]:
-        """One-minute candles of the current day so far, oldest first; the running minute may be among them."""
+        """One-minute candles of the current day so far, oldest first; the running minute may be there."""
         return await self._candles(paths.intraday(instrument.instrument_key, "minutes", 1))
 
     async def _candles(self, path: str) -> list[Candle]:

@@ -1,4 +1,4 @@
-"""How a call reaches Upstox's REST API: within the rate limits, tried again where that helps, errors made clear."""
+"""How a call reaches Upstox: within the rate limits, tried again where that helps, with clear errors."""
 
 import asyncio
 from collections import deque
@@ -44,7 +44,7 @@ def bearer(token: TokenSource) -> dict[str, str]:
     """The header that carries the token of this moment.
 
     Raises:
-        AuthenticationError: there is no token, or it has characters that no token has (they are not repeated here).
+        AuthenticationError: there is no token, or it has characters that no token has.
     """
     text = token().strip()
     if not text:
@@ -74,8 +74,15 @@ class RateLimiter:
         self._held_until_ns = max(self._held_until_ns, self._clock.now_ns() + round(seconds * NS_PER_SECOND))
 
     async def acquire(self) -> None:
-        """Wait for a free place, in order of arrival, and take it."""
+        """Wait for a free place, in order of arrival, and take it.
+
+        Raises:
+            RateLimitError: the broker asked for a longer pause than is waited for.
+        """
         async with self._turn:
+            held_s = (self._held_until_ns - self._clock.now_ns()) / NS_PER_SECOND
+            if held_s > LONGEST_HOLD_S:
+                raise RateLimitError(f"Upstox asked to be left alone for {held_s:.0f} s", "try again then")
             while (wait_ns := self._free_at_ns() - self._clock.now_ns()) > 0:
                 if wait_ns > LONGEST_BACKOFF_S * NS_PER_SECOND:
                     _log.info(
@@ -95,8 +102,8 @@ class RateLimiter:
 class UpstoxTransport:
     """GET requests to one host.
 
-    A reply of 429 holds back all calls for as long as its ``Retry-After`` says; 429, 5xx, connection errors and
-    replies that are no JSON are tried again with a growing pause on the clock.
+    A reply of 429 or 5xx, a reply that is no JSON and a connection error are tried again. Before that all
+    calls are held back for a growing pause on the clock, or as long as ``Retry-After`` says.
 
     Args:
         base_url: ``https://api.upstox.com``, or a simulator's.
@@ -144,38 +151,29 @@ class UpstoxTransport:
         while True:
             attempt += 1
             await self._limiter.acquire()
-            headers = bearer(self._token) if authorised else {}
             try:
-                reply = await self._client.get(
-                    f"{host or self.base_url}{path}", params=query, headers=headers
-                )
-            except httpx.RequestError as error:
-                failure: QuantError | None = self._unreachable(path, error)
-            else:
-                failure = _failure(path, reply)
-                if failure is None:
-                    return reply.content
-                if isinstance(failure, RateLimitError):
-                    asked_s = _retry_after_s(reply)
-                    if asked_s > LONGEST_HOLD_S:
-                        raise failure
-                    self._limiter.hold(max(asked_s, pause_s))
-                elif not isinstance(failure, UnavailableError):
-                    raise failure
-            if attempt == self._attempts:
-                raise failure
-            _log.warning(
-                "a call to the broker is tried again", path=path, attempt=attempt, reason=failure.what
-            )
-            if isinstance(failure, UnavailableError):
-                await self._clock.sleep(pause_s)
+                return await self._try(path, f"{host or self.base_url}{path}", query, authorised)
+            except (RateLimitError, UnavailableError) as failure:
+                if attempt >= self._attempts:
+                    raise
+                _log.warning("asking the broker again", path=path, attempt=attempt, reason=failure.what)
+            self._limiter.hold(pause_s)
             pause_s = min(2 * pause_s, LONGEST_BACKOFF_S)
 
-    def _unreachable(self, path: str, error: httpx.RequestError) -> UnavailableError:
-        return UnavailableError(
-            f"{self.base_url} did not answer {path} ({type(error).__name__})",
-            "check the network and Upstox's status page",
-        )
+    async def _try(self, path: str, url: str, query: Mapping[str, str] | None, authorised: bool) -> bytes:
+        headers = bearer(self._token) if authorised else {}
+        try:
+            reply = await self._client.get(url, params=query, headers=headers)
+        except httpx.RequestError as error:
+            raise UnavailableError(
+                f"{self.base_url} did not answer {path} ({type(error).__name__})",
+                "check the network and Upstox's status page",
+            ) from None
+        failure = _failure(path, reply)
+        if failure is None:
+            return reply.content
+        self._limiter.hold(_retry_after_s(reply))
+        raise failure
 
 
 def _failure(path: str, reply: httpx.Response) -> QuantError | None:

@@ -66,9 +66,6 @@ _DATED_RATES: tuple[tuple[date, str, int], ...] = (
 )
 """In force from (IST date), component, rate; within a component by date."""
 
-CHANGE_DATES = tuple(sorted({since for since, _, _ in _DATED_RATES} - {_ALWAYS}))
-"""Every date from which some rate is another than the day before."""
-
 
 @lru_cache(maxsize=8192)
 def rates_on(day: date) -> ChargeRates:

@@ -78,11 +78,6 @@ class Session:
         return self.windows(cas_eligible)[-1][1]
 
     @property
-    def first_open_ns(self) -> int:
-        """The earliest open of any security, ns UTC."""
-        return min(self.open_ns(True), self.open_ns(False))
-
-    @property
     def last_close_ns(self) -> int:
         """The latest continuous close of any security, ns UTC."""
         return max(self.close_ns(True), self.close_ns(False))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quant_platform.domain.charges import CHANGE_DATES, CRORE_PAISE, charge_parts, rates_on, total_charges
+from quant_platform.domain.charges import CRORE_PAISE, charge_parts, rates_on, total_charges
 from quant_platform.domain.orders import BUY, SELL
 from quant_platform.domain.session import ist_date
 
@@ -91,13 +91,23 @@ def test_stt_falls_on_sells_and_stamp_duty_on_buys_alone() -> None:
     assert (sold.stt, sold.stamp) == (2_500_00, 0)
 
 
-def test_change_dates_are_where_the_rates_change_and_nowhere_else() -> None:
+def test_rates_change_on_the_listed_dates_and_on_no_other() -> None:
     day, changes = date(2010, 1, 1), []
     while day < date(2027, 1, 1):
         day += timedelta(days=1)
         if rates_on(day) != rates_on(day - timedelta(days=1)):
-            changes.append(day)
-    assert tuple(changes) == CHANGE_DATES
+            changes.append(day.isoformat())
+    assert changes == [
+        "2019-04-01",
+        "2020-06-01",
+        "2021-01-01",
+        "2021-04-01",
+        "2023-04-01",
+        "2024-04-01",
+        "2024-10-01",
+        "2025-01-01",
+        "2026-03-01",
+    ]
 
 
 @pytest.mark.parametrize("ledger", ["golden_fills_candles.csv.gz", "golden_fills_depth.csv.gz"])

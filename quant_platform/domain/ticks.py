@@ -4,10 +4,12 @@ A batch is a named tuple of NumPy columns of equal length n, ordered as it is to
 given out by a :class:`~quant_platform.domain.instruments.SymbolTable`. Kernels take the tuples as they are.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from quant_platform.kernel import kernel
 
 LEVELS = 5
 """Depth levels that count, on each side."""
@@ -123,3 +125,9 @@ def join(batches: list[TickBatch]) -> TickBatch:
 def trading_day(ts: int) -> int:
     """The IST date of a stamp, counted in days since the epoch."""
     return int((ts + IST_OFFSET_NS) // NS_PER_DAY)
+
+
+@kernel
+def integer(entry: Any) -> int:
+    """A column's entry as a 64-bit integer: 32-bit columns would overflow in plain Python, and only there."""
+    return np.int64(entry)  # type: ignore[return-value]

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from quant_platform.domain.ticks import integer
 from quant_platform.kernel import kernel
 
 STATE = np.dtype(
@@ -30,13 +31,13 @@ def best_and_total(prices: Any, quantities: Any, row: int) -> tuple[int, int]:
     Returns:
         ``(paise, shares)``; ``(0, 0)`` for an empty side. A level without a price or shares is no level.
     """
-    best = np.int64(0)
-    total = np.int64(0)
+    best = 0
+    total = 0
     for level in range(prices.shape[1]):
         if prices[row, level] > 0 and quantities[row, level] > 0:
             if best == 0:
-                best = np.int64(prices[row, level])
-            total += quantities[row, level]
+                best = integer(prices[row, level])
+            total += integer(quantities[row, level])
     return best, total
 
 

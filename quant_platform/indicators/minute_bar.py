@@ -52,10 +52,8 @@ def update(bar: Any, ts: int, ltp: int) -> bool:
         Whether the tick closed the bar before it, which is then the last closed one.
     """
     if ts < bar["end"]:
-        if ltp > bar["high"]:
-            bar["high"] = ltp
-        if ltp < bar["low"]:
-            bar["low"] = ltp
+        bar["high"] = max(bar["high"], ltp)
+        bar["low"] = min(bar["low"], ltp)
         bar["last"] = ltp
         return False
     closes = bar["end"] != 0

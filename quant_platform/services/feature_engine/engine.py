@@ -14,6 +14,7 @@ from quant_platform.domain.ticks import (
     BarBatch,
     EnrichedBatch,
     TickBatch,
+    integer,
 )
 from quant_platform.indicators import aggressor, book, minute_bar, obi, rsi, sma, spread, vwap
 from quant_platform.kernel import kernel
@@ -63,9 +64,7 @@ def _feed(record: Any, ts: int, ltp: int, volume: int, atp: float) -> bool:
 
 
 @kernel
-def _enrich(
-    state: Any, rings: Any, ticks: TickBatch, out: EnrichedBatch, rsi_period: int, obi_from_book: bool
-) -> None:
+def _enrich(state: Any, rings: Any, ticks: TickBatch, out: EnrichedBatch, rsi_period: int, obi_from_book: bool) -> None:
     # Columns are bound one by one: a named tuple handed on to a function that is not inlined copies every column's
     # header and counts its references, a tick at a time.
     bid_price, bid_qty, ask_price, ask_qty = ticks.bid_price, ticks.bid_qty, ticks.ask_price, ticks.ask_qty
@@ -79,10 +78,10 @@ def _enrich(
             out.aggressor[i] = 0
             out.has_depth[i] = False
             continue
-        symbol = ticks.symbol[i]
-        ltp = np.int64(ticks.ltp[i])
+        symbol = integer(ticks.symbol[i])
+        ltp = integer(ticks.ltp[i])
         record = state[symbol]
-        if _feed(record, ticks.ts[i], ltp, ticks.volume[i], ticks.atp[i]):
+        if _feed(record, integer(ticks.ts[i]), ltp, integer(ticks.volume[i]), ticks.atp[i]):
             _count_closed_bar(record, rings, symbol, rsi_period)
         out.has_depth[i] = book.update(record["book"], bid_price, bid_qty, ask_price, ask_qty, i)
         out.vwap[i] = vwap.value(record["vwap"], ltp)
@@ -101,15 +100,15 @@ def _insert_bars(state: Any, rings: Any, bars: BarBatch, rsi_period: int) -> Non
         running = record["bar"]
         if running["end"] != 0 and running["end"] <= bars.ts[i]:
             minute_bar.close(running)
-            _count_closed_bar(record, rings, bars.symbol[i], rsi_period)
+            _count_closed_bar(record, rings, integer(bars.symbol[i]), rsi_period)
         if minute_bar.insert(
             running,
-            bars.ts[i],
-            np.int64(bars.high[i]),
-            np.int64(bars.low[i]),
-            np.int64(bars.close[i]),
+            integer(bars.ts[i]),
+            integer(bars.high[i]),
+            integer(bars.low[i]),
+            integer(bars.close[i]),
         ):
-            _count_closed_bar(record, rings, bars.symbol[i], rsi_period)
+            _count_closed_bar(record, rings, integer(bars.symbol[i]), rsi_period)
 
 
 class FeatureEngine:
@@ -138,8 +137,9 @@ class FeatureEngine:
         """Features of every row, after that row; rows flagged as not to be fed get NaN and move nothing."""
         self._make_room(ticks.symbol)
         n = ticks.ts.size
-        columns = [np.empty(n, np.float64) for _ in range(5)]
-        out = EnrichedBatch(ticks, *columns, np.empty(n, np.uint8), np.empty(n, np.bool_))
+        vwaps, rsis, obis, smas, spreads = (np.empty(n, np.float64) for _ in range(5))
+        sides, has_depth = np.empty(n, np.uint8), np.empty(n, np.bool_)
+        out = EnrichedBatch(ticks, vwaps, rsis, obis, smas, spreads, sides, has_depth)
         _enrich(self._state, self._rings, ticks, out, self._rsi_period, self._depth)
         return out
 

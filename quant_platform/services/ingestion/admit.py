@@ -18,6 +18,7 @@ from quant_platform.domain.ticks import (
     NS_PER_DAY,
     OUT_OF_SESSION,
     TickBatch,
+    integer,
     select,
     trading_day,
 )
@@ -88,19 +89,17 @@ def _remember(last: Any, ts: int, ltp: int, volume: int, atp: float, row: int) -
 
 
 @kernel
-def _judge(
-    state: Any, kept: Any, classes: Any, day: DayWindows, ticks: TickBatch, start: int, duplicate: Any
-) -> int:
+def _judge(state: Any, kept: Any, classes: Any, day: DayWindows, ticks: TickBatch, start: int, duplicate: Any) -> int:
     """Judge rows from ``start`` on; stops before a row of another IST date and returns its position."""
     depth = (ticks.bid_price, ticks.bid_qty, ticks.ask_price, ticks.ask_qty)
     date = (day.start + IST_OFFSET_NS) // NS_PER_DAY
     for i in range(start, ticks.ts.size):
-        ts = ticks.ts[i]
+        ts = integer(ticks.ts[i])
         if ts < day.start or ts >= day.end:
             return i
         symbol = ticks.symbol[i]
         last = state[symbol]
-        ltp, volume, atp = np.int64(ticks.ltp[i]), ticks.volume[i], ticks.atp[i]
+        ltp, volume, atp = integer(ticks.ltp[i]), integer(ticks.volume[i]), ticks.atp[i]
         duplicate[i] = False
         if last["seen"] == 1 and ts == last["ts"] and ltp == last["ltp"] and volume == last["volume"]:
             duplicate[i] = atp == last["atp"] and _same_depth(depth, i, kept, symbol, last["row"])
@@ -183,9 +182,7 @@ class Admission:
             date = trading_day(ticks.ts[done])
             if self._day is None or not self._day.start <= ticks.ts[done] < self._day.end:
                 self._day = day_windows(date)
-            done = _judge(
-                self._state, self._kept, self._table.cas_eligible, self._day, ticks, done, duplicate
-            )
+            done = _judge(self._state, self._kept, self._table.cas_eligible, self._day, ticks, done, duplicate)
         _keep_depth(self._state, self._kept, ticks)
         duplicates = int(np.count_nonzero(duplicate))
         if duplicates:

@@ -2,11 +2,9 @@
 
 from typing import Any
 
-import numpy as np
-
 from quant_platform.domain.charges import total_charges
 from quant_platform.domain.orders import BUY, SELL, EventKind, Fill, Intent, Refusal, Trigger
-from quant_platform.domain.ticks import NOT_FED, NS_PER_MINUTE, EnrichedBatch
+from quant_platform.domain.ticks import NOT_FED, NS_PER_MINUTE, EnrichedBatch, integer
 from quant_platform.kernel import kernel
 from quant_platform.services.strategy_runtime import ledger, paper_exchange, risk
 from quant_platform.services.strategy_runtime.state import NEVER, Depth, Limits, SessionTimes
@@ -182,9 +180,7 @@ def _match(
         return
     side, quantity = position["side"], position["order_quantity"]
     if position["depth_row"] > 0:
-        value = paper_exchange.price_of(
-            limits, side, quantity, tick.price, batch_depth, position["depth_row"] - 1
-        )
+        value = paper_exchange.price_of(limits, side, quantity, tick.price, batch_depth, position["depth_row"] - 1)
     else:
         place = tick.symbol if position["has_depth"] == 1 else -1
         value = paper_exchange.price_of(limits, side, quantity, tick.price, standing, place)
@@ -308,15 +304,15 @@ def process(
     for i in range(start, stop):
         if ticks.flags[i] & NOT_FED:
             continue
-        ts = ticks.ts[i]
+        ts = integer(ticks.ts[i])
         if ts >= account["day_end"]:
             return i
         reserve = 8 * order.size if ts >= account["next_timer"] else 0
         if account["events"] + reserve > room:
             return i
-        symbol = ticks.symbol[i]
+        symbol = integer(ticks.symbol[i])
         position = positions[symbol]
-        tick = Intent(ts, np.int64(symbol), 0, np.int64(ticks.ltp[i]), SIGNAL)
+        tick = Intent(ts, symbol, 0, integer(ticks.ltp[i]), SIGNAL)
         if settle:
             _mark_minute(account, events, ts)
             if reserve > 0:

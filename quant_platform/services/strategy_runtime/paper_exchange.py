@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import numpy as np
-
 from quant_platform.domain.orders import BUY, Approved
+from quant_platform.domain.ticks import integer
 from quant_platform.kernel import kernel
 from quant_platform.services.strategy_runtime.state import Limits
 
@@ -59,13 +58,13 @@ def walk(prices: Any, quantities: Any, row: int, quantity: int) -> int:
     Returns:
         The exact sum in paise; 0 when the side has no level.
     """
-    value = np.int64(0)
+    value = 0
     rest = quantity
-    worst = np.int64(0)
+    worst = 0
     for level in range(prices.shape[1]):
         if prices[row, level] > 0 and quantities[row, level] > 0:
-            worst = np.int64(prices[row, level])
-            taken = min(rest, np.int64(quantities[row, level]))
+            worst = integer(prices[row, level])
+            taken = min(rest, integer(quantities[row, level]))
             value += taken * worst
             rest -= taken
             if rest == 0:

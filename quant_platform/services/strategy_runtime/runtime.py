@@ -1,6 +1,6 @@
 """The strategy_runtime core: enriched ticks, timers and clocks in; orders, fills and the ledger's rows out."""
 
-from datetime import date, time
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from quant_platform.domain.charges import rates_on
 from quant_platform.domain.errors import CalendarError, StrategyError
 from quant_platform.domain.instruments import SymbolTable
-from quant_platform.domain.orders import BUY, EVENT
+from quant_platform.domain.orders import BUY, EVENT, Refusal
 from quant_platform.domain.session import Session, ist_date, ns_at, session_on
 from quant_platform.domain.snapshots import grow, pack, unpack
 from quant_platform.domain.ticks import (
@@ -45,6 +45,8 @@ from quant_platform.services.strategy_runtime.strategy import (
 
 KIND = "strategy_runtime/1"
 MIN_EVENTS = 4096
+NO_SESSION = SessionTimes(np.zeros(2, np.int64), np.zeros(2, np.int64), np.zeros(2, np.int64), rates_on(date.min))
+"""What stands before the first session: it has no timer, so its rates are never asked."""
 
 
 def limits_of(settings: TradingSettings, *, depth: bool) -> Limits:
@@ -65,9 +67,7 @@ def session_times(session: Session, settings: TradingSettings) -> SessionTimes:
     close = np.zeros(2, np.int64)
     for security_class in (0, 1):
         cas = bool(security_class)
-        square_off[security_class] = session.square_off_ns(
-            cas, settings.square_off, settings.square_off_lead_min
-        )
+        square_off[security_class] = session.square_off_ns(cas, settings.square_off, settings.square_off_lead_min)
         close[security_class] = session.close_ns(cas)
     until = square_off
     if settings.entry_until is not None:
@@ -101,7 +101,7 @@ class StrategyRuntime:
         self._standing = Depth(*(np.zeros((0, LEVELS if depth else 0), np.int32) for _ in range(4)))
         self._events: NDArray[Any] = np.zeros(MIN_EVENTS, EVENT)
         self._order = np.zeros(0, np.int64)
-        self._times = SessionTimes(*(np.zeros(2, np.int64) for _ in range(3)), rates_on(date(2020, 1, 1)))
+        self._times = NO_SESSION
         self.journal = Journal(table.name)
 
     @property
@@ -123,7 +123,7 @@ class StrategyRuntime:
     def refusals(self) -> dict[str, int]:
         """Refused intents by reason, those that occurred."""
         counts = self._account[0]["refusals"].tolist()
-        return {reason.label: counts[reason] for reason in risk.Refusal if counts[reason]}
+        return {reason.label: counts[reason] for reason in Refusal if counts[reason]}
 
     def last_price(self, symbol: str) -> int:
         """Paise of the symbol's last in-session price; 0 when it has none."""
@@ -291,10 +291,7 @@ class StrategyRuntime:
 
     def snapshot(self) -> bytes:
         """Account, positions, standing depth, the session's date and the journal's open ends."""
-        if isinstance(self._strategy, TickStrategy):
-            strategy = self._strategy.snapshot()
-        else:
-            strategy = b""
+        strategy = self._strategy.snapshot() if isinstance(self._strategy, TickStrategy) else b""
         values = {
             "pending_reasons": {str(no): reason for no, reason in self.journal.pending_reasons.items()},
             "positions": [list(position) for position in self.journal.open_positions()],

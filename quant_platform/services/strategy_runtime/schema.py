@@ -72,9 +72,7 @@ def parse_value(name: str, kind: Any, text: str) -> Any:
             return None
         return time.fromisoformat(text)
     except (ValueError, KeyError):
-        expected = {bool: "true or false", int: "a whole number", float: "a number"}.get(
-            kind, "a time like 15:20"
-        )
+        expected = {bool: "true or false", int: "a whole number", float: "a number"}.get(kind, "a time like 15:20")
         raise StrategyError(f"parameter {name}={text!r} cannot be read", f"give {expected}") from None
 
 

@@ -16,7 +16,7 @@ Booleans = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Columns of a batch as a strategy sees them: prices in rupees, undefined features NaN, one row a tick."""
+    """Columns of a batch as a strategy sees them: one row a tick, prices in rupees, NaN where undefined."""
 
     ts: NDArray[np.int64]  # ns UTC
     symbol: NDArray[np.int32]  # number in the symbol table

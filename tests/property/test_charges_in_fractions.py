@@ -14,9 +14,17 @@ RUPEE = 100
 CRORE = 10_000_000
 LARGEST = 2**63 - 1
 
-CHANGES = (
-    "2019-04-01 2020-06-01 2021-01-01 2021-04-01 2023-04-01 2024-04-01 2024-10-01 2025-01-01 2026-03-01"
-).split()
+CHANGES = [
+    "2019-04-01",
+    "2020-06-01",
+    "2021-01-01",
+    "2021-04-01",
+    "2023-04-01",
+    "2024-04-01",
+    "2024-10-01",
+    "2025-01-01",
+    "2026-03-01",
+]
 DAYS = st.one_of(
     st.dates(date(2015, 1, 1), date(2026, 12, 31)),
     st.sampled_from([date.fromisoformat(day) - timedelta(days=back) for day in CHANGES for back in (0, 1)]),
@@ -26,9 +34,7 @@ VALUES = st.one_of(
     st.integers(0, 100_000 * RUPEE),
     st.integers(0, 10**14),
     # About the broker's cap, at multiples of a crore, and at the very end.
-    st.builds(
-        lambda cap, off: cap + off, st.sampled_from((20_000_00, 40_000_00)), st.integers(-2_000, 2_000)
-    ),
+    st.builds(lambda cap, off: cap + off, st.sampled_from((20_000_00, 40_000_00)), st.integers(-2_000, 2_000)),
     st.builds(lambda crores, off: crores * CRORE_PAISE + off, st.integers(1, 10**6), st.integers(-5, 5)),
     st.integers(LARGEST - 1000, LARGEST),
 )

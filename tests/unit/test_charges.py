@@ -119,9 +119,7 @@ def test_every_fill_of_a_known_ledger_costs_what_it_says(shared_data: Path, ledg
     wrong = [
         fill
         for fill in fills
-        if total_charges(
-            int(fill["value_paise"]), sides[fill["side"]], rates_on(ist_date(int(fill["ts_ns"])))
-        )
+        if total_charges(int(fill["value_paise"]), sides[fill["side"]], rates_on(ist_date(int(fill["ts_ns"]))))
         != int(fill["charges_paise"])
     ]
     assert wrong == []

@@ -46,9 +46,7 @@ def test_the_universe_is_a_hundred_distinct_stocks_in_order() -> None:
 
 
 def test_every_isin_of_the_universe_carries_its_check_digit() -> None:
-    wrong = [
-        i.symbol for i in nifty_100() if len(i.isin) != 12 or int(i.isin[-1]) != isin_check_digit(i.isin)
-    ]
+    wrong = [i.symbol for i in nifty_100() if len(i.isin) != 12 or int(i.isin[-1]) != isin_check_digit(i.isin)]
     assert wrong == []
 
 

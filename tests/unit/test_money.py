@@ -30,9 +30,7 @@ from quant_platform.domain.money import (
         (0, 0),
     ],
 )
-def test_rupees_become_exact_paise_with_halves_away_from_zero(
-    amount: float | Decimal | str, paise: int
-) -> None:
+def test_rupees_become_exact_paise_with_halves_away_from_zero(amount: float | Decimal | str, paise: int) -> None:
     assert paise_from_rupees(amount) == paise
 
 
@@ -86,8 +84,6 @@ def test_division_rounds_halves_up(numerator: int, denominator: int) -> None:
     assert divide_half_up(numerator, denominator) == (exact + Fraction(1, 2)).__floor__()
 
 
-@pytest.mark.parametrize(
-    ("numerator", "denominator", "expected"), [(1, 2, 1), (3, 2, 2), (49, 100, 0), (0, 7, 0)]
-)
+@pytest.mark.parametrize(("numerator", "denominator", "expected"), [(1, 2, 1), (3, 2, 2), (49, 100, 0), (0, 7, 0)])
 def test_division_at_and_below_the_half(numerator: int, denominator: int, expected: int) -> None:
     assert divide_half_up(numerator, denominator) == expected

@@ -94,9 +94,7 @@ def test_weekends_hold_exactly_the_listed_special_sessions() -> None:
     ours = {day: special.name for day, special in nse_calendar.SPECIAL_SESSIONS.items() if day.weekday() >= 5}
     assert ours == WEEKEND_SESSIONS
     open_weekends = {
-        day
-        for day in covered_days()
-        if day.weekday() >= 5 and day != HOURS_UNKNOWN and session_on(day) is not None
+        day for day in covered_days() if day.weekday() >= 5 and day != HOURS_UNKNOWN and session_on(day) is not None
     }
     assert open_weekends == set(WEEKEND_SESSIONS) - {HOURS_UNKNOWN}
 
@@ -150,9 +148,7 @@ def test_windows_and_square_off(day: date, cas_eligible: bool, windows: list[str
         (time(9, 14, 59), 10, "15:05:00"),
     ],
 )
-def test_square_off_is_the_earlier_of_the_time_and_the_lead(
-    square_off: time, lead_min: int, expected: str
-) -> None:
+def test_square_off_is_the_earlier_of_the_time_and_the_lead(square_off: time, lead_min: int, expected: str) -> None:
     assert clock(session(date(2026, 8, 3)).square_off_ns(True, square_off, lead_min)) == expected
 
 
@@ -168,9 +164,7 @@ def test_a_special_session_holds_a_closing_auction_only_where_its_table_says_so(
     evening = ((time(18, 15), time(19, 15)),)
     shorter = ((time(18, 15), time(19, 0)),)
     without, holding = date(2026, 10, 3), date(2026, 10, 4)
-    monkeypatch.setitem(
-        nse_calendar.SPECIAL_SESSIONS, without, nse_calendar.SpecialSession("evening", evening)
-    )
+    monkeypatch.setitem(nse_calendar.SPECIAL_SESSIONS, without, nse_calendar.SpecialSession("evening", evening))
     monkeypatch.setitem(
         nse_calendar.SPECIAL_SESSIONS, holding, nse_calendar.SpecialSession("evening", evening, shorter)
     )
@@ -266,9 +260,7 @@ def test_a_date_the_table_does_not_cover_is_refused(day: date) -> None:
 
 
 def test_a_session_whose_hours_are_unknown_is_refused_by_name() -> None:
-    with pytest.raises(
-        CalendarError, match=r"hours of the Muhurat session on 2026-11-08 .* — leave that date out"
-    ):
+    with pytest.raises(CalendarError, match=r"hours of the Muhurat session on 2026-11-08 .* — leave that date out"):
         session_on(HOURS_UNKNOWN)
 
 
@@ -306,6 +298,4 @@ def test_the_real_candles_stand_on_days_with_a_session(shared_data: Path) -> Non
     days = {ist_date(ts) for ts in stamps}
     first, last = min(days), max(days)
     assert days == {day for day in covered_days() if first <= day <= last and session_on(day) is not None}
-    assert all(
-        session(ist_date(ts)).open_ns(True) <= ts < session(ist_date(ts)).close_ns(True) for ts in stamps
-    )
+    assert all(session(ist_date(ts)).open_ns(True) <= ts < session(ist_date(ts)).close_ns(True) for ts in stamps)

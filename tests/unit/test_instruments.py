@@ -94,6 +94,10 @@ def test_made_up_keys_have_the_brokers_form_and_are_distinct(one: str, other: st
     assert (keys[0] == keys[1]) == (one == other)
 
 
+def test_a_symbol_spelled_like_anothers_escape_keeps_a_key_of_its_own() -> None:
+    assert instrument_for("L&T").instrument_key != instrument_for("L_26T").instrument_key
+
+
 def test_a_symbol_that_looks_like_an_isin_does_not_take_its_key() -> None:
     assert instrument_for("NSE_EQ:INE002A01018").instrument_key != instrument_for("RELIANCE").instrument_key
 

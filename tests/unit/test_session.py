@@ -26,20 +26,21 @@ from quant_platform.domain.session import (
 
 DEFAULT_SQUARE_OFF = (time(15, 20), 10)
 
+REGULAR_HOURS = ["09:15:00-15:30:00"]
+RECOVERY_HOURS = ["09:15:00-10:00:00", "11:30:00-12:30:00"]
 WEEKEND_SESSIONS = {
     # The independent calendar makes its days from Monday to Friday and so has none of these.
-    date(2015, 2, 28): "Union Budget",
-    date(2016, 10, 30): "Muhurat",
-    date(2019, 10, 27): "Muhurat",
-    date(2020, 2, 1): "Union Budget",
-    date(2020, 11, 14): "Muhurat",
-    date(2023, 11, 12): "Muhurat",
-    date(2024, 1, 20): "in place of 2024-01-22",
-    date(2024, 3, 2): "disaster recovery",
-    date(2024, 5, 18): "disaster recovery",
-    date(2025, 2, 1): "Union Budget",
-    date(2026, 2, 1): "Union Budget",
-    date(2026, 11, 8): "Muhurat",
+    date(2015, 2, 28): ("Union Budget", REGULAR_HOURS),
+    date(2016, 10, 30): ("Muhurat", ["18:30:00-19:30:00"]),
+    date(2019, 10, 27): ("Muhurat", ["18:15:00-19:15:00"]),
+    date(2020, 2, 1): ("Union Budget", REGULAR_HOURS),
+    date(2020, 11, 14): ("Muhurat", ["18:15:00-19:15:00"]),
+    date(2023, 11, 12): ("Muhurat", ["18:15:00-19:15:00"]),
+    date(2024, 1, 20): ("in place of 2024-01-22", REGULAR_HOURS),
+    date(2024, 3, 2): ("disaster recovery", RECOVERY_HOURS),
+    date(2024, 5, 18): ("disaster recovery", RECOVERY_HOURS),
+    date(2025, 2, 1): ("Union Budget", REGULAR_HOURS),
+    date(2026, 2, 1): ("Union Budget", REGULAR_HOURS),
 }
 HOURS_UNKNOWN = date(2026, 11, 8)
 
@@ -91,12 +92,10 @@ def test_every_weekday_agrees_with_an_independent_calendar() -> None:
 
 
 def test_weekends_hold_exactly_the_listed_special_sessions() -> None:
-    ours = {day: special.name for day, special in nse_calendar.SPECIAL_SESSIONS.items() if day.weekday() >= 5}
-    assert ours == WEEKEND_SESSIONS
-    open_weekends = {
-        day for day in covered_days() if day.weekday() >= 5 and day != HOURS_UNKNOWN and session_on(day) is not None
-    }
-    assert open_weekends == set(WEEKEND_SESSIONS) - {HOURS_UNKNOWN}
+    weekend_days = [day for day in covered_days() if day.weekday() >= 5 and day != HOURS_UNKNOWN]
+    sessions = [found for day in weekend_days if (found := session_on(day)) is not None]
+    assert {s.day: (s.name, clocks(s.windows(cas_eligible=True))) for s in sessions} == WEEKEND_SESSIONS
+    assert all(s.windows(cas_eligible=True) == s.windows(cas_eligible=False) for s in sessions)
 
 
 def test_no_date_is_both_a_holiday_and_a_session_and_no_holiday_is_on_a_weekend() -> None:

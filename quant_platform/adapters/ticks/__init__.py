@@ -1,0 +1,1 @@
+"""Where ticks come from and are kept: Parquet files, Arrow segments, QuestDB."""

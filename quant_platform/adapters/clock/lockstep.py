@@ -1,4 +1,4 @@
-"""A clock that moves only when the simulator is told to advance: as fast as the machine, the same every time."""
+"""A clock that moves only as the simulator is told to advance: as fast as the machine, always alike."""
 
 from collections.abc import Awaitable, Callable
 
@@ -8,8 +8,8 @@ from quant_platform.domain.ticks import NS_PER_SECOND
 class LockstepClock:
     """The moment up to which the simulator has advanced.
 
-    Nobody waits on the wall: a sleep advances the simulator by that much. Whoever advances it (the lockstep driver)
-    announces itself with :meth:`drive_by` and reports every advance with :meth:`reached`.
+    Nobody waits on the wall: a sleep advances the simulator by that much. Whoever advances it (the lockstep
+    driver) announces itself with :meth:`drive_by` and reports every advance with :meth:`reached`.
 
     Args:
         start_ns: where the simulator's clock stands, ns UTC.

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
+from quant_platform.adapters.ledger.bulk import bulk_insert
 from quant_platform.adapters.ledger.columns import decimal_text, moment
 from quant_platform.adapters.ledger.tables import audit_log, executed_orders, portfolios, runs
 from quant_platform.domain.errors import LedgerError
@@ -33,9 +34,7 @@ class Fact(NamedTuple):
     after: Mapping[str, Any]
 
 
-def row_hash(
-    previous: str, chain: str, seq: int, ts_ns: int, actor: str, what: str, before: str, after: str
-) -> str:
+def row_hash(previous: str, chain: str, seq: int, ts_ns: int, actor: str, what: str, before: str, after: str) -> str:
     """SHA-256 over the hash of the row before and this row's canonical JSON array."""
     line = previous + canonical_json([chain, seq, ts_ns, actor, what, before, after])
     return hashlib.sha256(line.encode()).hexdigest()
@@ -76,7 +75,7 @@ def append_facts(
             }
         )
     if rows:
-        connection.execute(insert(audit_log), rows)
+        bulk_insert(connection, audit_log, rows)
         moved = update(portfolios).where(portfolios.c.id == portfolio)
         connection.execute(moved.values(audit_seq=seq, audit_hash=digest))
     return AuditHead(seq, digest)

@@ -86,9 +86,7 @@ def take_over(connection: Connection, portfolio: str, run_id: str | None, now: d
     fresh = {"run_id": run_id, "moment_ns": None, "state": b"", "last_updated": now}
     if epoch is None:
         connection.execute(
-            insert(runtime_state).values(
-                portfolio_id=portfolio, epoch=1, halted=False, halt_reason="", **fresh
-            )
+            insert(runtime_state).values(portfolio_id=portfolio, epoch=1, halted=False, halt_reason="", **fresh)
         )
         return 1
     connection.execute(update(runtime_state).where(owner).values(epoch=epoch + 1, **fresh))
@@ -120,30 +118,22 @@ def _resume(connection: Connection, last: RowMapping, ts: int) -> tuple[Running,
         audit=head,
         positions=_open_positions(connection, portfolio),
     )
-    start = RunStart(
-        run_id, last["starting_balance"], last["balance"], last["moment_ns"], last["state_at_commit"]
-    )
+    start = RunStart(run_id, last["starting_balance"], last["balance"], last["moment_ns"], last["state_at_commit"])
     return running, start
 
 
-def _balance_to_start_with(
-    connection: Connection, request: RunRequest, now: datetime
-) -> tuple[int, AuditHead]:
+def _balance_to_start_with(connection: Connection, request: RunRequest, now: datetime) -> tuple[int, AuditHead]:
     stored = _portfolio(connection, request.portfolio)
     capital = request.default_capital if request.capital is None else request.capital
     if stored is None:
         return _open_portfolio(connection, request, capital, now)
-    connection.execute(
-        update(portfolios).where(portfolios.c.id == request.portfolio).values(mode=request.mode)
-    )
+    connection.execute(update(portfolios).where(portfolios.c.id == request.portfolio).values(mode=request.mode))
     if request.capital is not None or request.fresh or request.mode in STARTS_ANEW:
         return _start_anew(connection, stored, capital, now)
     return _annul_positions(connection, stored, now)
 
 
-def _open_portfolio(
-    connection: Connection, request: RunRequest, capital: int, now: datetime
-) -> tuple[int, AuditHead]:
+def _open_portfolio(connection: Connection, request: RunRequest, capital: int, now: datetime) -> tuple[int, AuditHead]:
     connection.execute(
         insert(portfolios).values(
             id=request.portfolio,
@@ -161,9 +151,7 @@ def _open_portfolio(
     return capital, append_facts(connection, request.portfolio, AuditHead(0, GENESIS), LOCAL_USER, [fact])
 
 
-def _start_anew(
-    connection: Connection, stored: RowMapping, capital: int, now: datetime
-) -> tuple[int, AuditHead]:
+def _start_anew(connection: Connection, stored: RowMapping, capital: int, now: datetime) -> tuple[int, AuditHead]:
     held = _open_positions(connection, stored["id"])
     new = {"starting_balance": capital, "balance": capital}
     head = _settle(connection, stored, "portfolio reset", held, new, now)
@@ -192,9 +180,7 @@ def _settle(
     """Drop the positions and set the balance, with the audit row that says so."""
     connection.execute(delete(positions).where(positions.c.portfolio_id == stored["id"]))
     connection.execute(
-        update(portfolios)
-        .where(portfolios.c.id == stored["id"])
-        .values(equity=new["balance"], last_updated=now, **new)
+        update(portfolios).where(portfolios.c.id == stored["id"]).values(equity=new["balance"], last_updated=now, **new)
     )
     shares = {symbol: position.quantity for symbol, position in held.items()}
     before = {"balance": decimal_text(stored["balance"], 2), "positions": shares}

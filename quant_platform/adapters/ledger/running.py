@@ -2,15 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from quant_platform.adapters.ledger.audit import ORDER_FILLED, AuditHead, Fact, fill_facts
+from quant_platform.adapters.ledger.bulk import Row
 from quant_platform.adapters.ledger.columns import decimal_text, moment
 from quant_platform.domain.errors import LedgerError
 from quant_platform.domain.orders import BUY
 from quant_platform.ports.ledger_store import FillRow, LedgerBlock, OpenPosition, OrderEndRow
-
-Row = dict[str, Any]
 
 PENDING = "pending"
 FILLED = "filled"

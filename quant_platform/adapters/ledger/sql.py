@@ -5,11 +5,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, Insert, bindparam, delete, insert, update
+from sqlalchemy import Connection, Insert, Table, bindparam, delete, insert, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from quant_platform.adapters.ledger import beginning
 from quant_platform.adapters.ledger.audit import Fact, append_facts, canonical_json
+from quant_platform.adapters.ledger.bulk import bulk_insert
 from quant_platform.adapters.ledger.columns import moment
 from quant_platform.adapters.ledger.run_numbers import summarise
 from quant_platform.adapters.ledger.running import PENDING, BlockRows, Running, block_rows, position_rows
@@ -46,9 +48,7 @@ class SqlLedger(LedgerDatabase):
         UnavailableError: the database cannot be opened now.
     """
 
-    def __init__(
-        self, where: str | Path, durable: bool = True, now: Callable[[], datetime] = utc_now
-    ) -> None:
+    def __init__(self, where: str | Path, durable: bool = True, now: Callable[[], datetime] = utc_now) -> None:
         super().__init__(where, durable)
         self._now = now
         self._running: Running | None = None
@@ -88,9 +88,7 @@ class SqlLedger(LedgerDatabase):
                 _write_totals(connection, run, block)
                 head = append_facts(connection, run.portfolio, run.audit, run.run_id, rows.facts)
         except IntegrityError as error:
-            raise LedgerError(
-                f"run {run.run_id} was given a block that it has already: {error.orig}"
-            ) from error
+            raise LedgerError(f"run {run.run_id} was given a block that it has already: {error.orig}") from error
         self._running = replace(
             run,
             balance=block.balance,
@@ -168,8 +166,7 @@ def _hold_epoch(connection: Connection, run: Running, block: LedgerBlock | None)
 
 def _write_rows(connection: Connection, rows: BlockRows) -> None:
     for table, new in ((orders, rows.orders), (executed_orders, rows.executed), (refusals, rows.refusals)):
-        if new:
-            connection.execute(insert(table), new)
+        bulk_insert(connection, table, new)
     if rows.ended:
         ended = (
             update(orders)
@@ -177,20 +174,21 @@ def _write_rows(connection: Connection, rows: BlockRows) -> None:
             .values(state=bindparam("state"), refusal=bindparam("refusal"), ended_at=bindparam("ended_at"))
         )
         if connection.execute(ended, rows.ended).rowcount != len(rows.ended):
-            raise LedgerError(
-                f"an order among {rows.ended[0]['b_order_id']} … has ended already, or never was"
-            )
-    if rows.equity:
-        connection.execute(_last_word(connection), rows.equity)
+            raise LedgerError(f"an order among {rows.ended[0]['b_order_id']} … has ended already, or never was")
+    is_postgres = connection.dialect.name == "postgresql"
+    bulk_insert(connection, equity_curve, rows.equity, _upsert_postgres if is_postgres else _upsert_sqlite)
 
 
-def _last_word(connection: Connection) -> Insert:
+def _upsert_sqlite(table: Table) -> Insert:
+    return _last_word(sqlite.insert(table))
+
+
+def _upsert_postgres(table: Table) -> Insert:
+    return _last_word(postgresql.insert(table))
+
+
+def _last_word(statement: sqlite.Insert | postgresql.Insert) -> Insert:
     """A point of the equity curve, which replaces an earlier one of the same moment."""
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert as upsert  # noqa: PLC0415 - the other one is loaded
-    else:
-        from sqlalchemy.dialects.sqlite import insert as upsert  # type: ignore[assignment]  # noqa: PLC0415
-    statement = upsert(equity_curve)
     return statement.on_conflict_do_update(
         index_elements=["run_id", "ts_ns"],
         set_={"balance": statement.excluded.balance, "equity": statement.excluded.equity},

@@ -79,9 +79,7 @@ class LedgerDatabase:
             .subquery()
         )
         held = (
-            select(positions.c.portfolio_id, func.count().label("held"))
-            .group_by(positions.c.portfolio_id)
-            .subquery()
+            select(positions.c.portfolio_id, func.count().label("held")).group_by(positions.c.portfolio_id).subquery()
         )
         query = (
             select(portfolios, held.c.held, last.c.runs, runs.c.run_id, runs.c.state)
@@ -107,9 +105,7 @@ class LedgerDatabase:
                 for row in connection.execute(query)
             ]
 
-    def orders(
-        self, portfolio: str | None = None, run: str | None = None, limit: int | None = None
-    ) -> list[OrderView]:
+    def orders(self, portfolio: str | None = None, run: str | None = None, limit: int | None = None) -> list[OrderView]:
         """Approved orders, the newest first.
 
         Args:
@@ -120,10 +116,7 @@ class LedgerDatabase:
         done = executed_orders.c
         query = (
             select(
-                *(
-                    orders.c[name]
-                    for name in ("order_id", "run_id", "portfolio_id", "strategy_id", "timestamp")
-                ),
+                *(orders.c[name] for name in ("order_id", "run_id", "portfolio_id", "strategy_id", "timestamp")),
                 *(orders.c[name] for name in ("symbol", "transaction_type", "quantity", "price", "reason")),
                 *(orders.c[name] for name in ("state", "refusal")),
                 done.timestamp.label("executed_at"),
@@ -169,9 +162,7 @@ class LedgerDatabase:
         """
         with self._reading() as connection:
             if connection.scalar(select(runs.c.run_id).where(runs.c.run_id == run)) is None:
-                raise UsageError(
-                    f"the ledger has no run {run!r}", "`quant portfolio list` shows the last ones"
-                )
+                raise UsageError(f"the ledger has no run {run!r}", "`quant portfolio list` shows the last ones")
             return summarise(connection, run)
 
     def verify_audit(self) -> int:
@@ -223,5 +214,6 @@ class LedgerDatabase:
 
 
 def _order_view(row: tuple[Any, ...]) -> OrderView:
-    *known, value, charges, gross, pnl, at_last_price = row
-    return OrderView(*known, value or 0, charges or 0, gross or 0, pnl or 0, bool(at_last_price))
+    amounts = (amount or 0 for amount in row[13:17])
+    values: list[Any] = [*row[:13], *amounts, bool(row[17])]
+    return OrderView(*values)

@@ -229,9 +229,7 @@ def _create_runtime_state() -> None:
         sa.Column("moment_ns", sa.BigInteger(), nullable=True),
         sa.Column("state", sa.LargeBinary(), nullable=False),
         sa.Column("last_updated", Moment(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["portfolio_id"], ["portfolios.id"], name=op.f("fk_runtime_state_portfolio_id")
-        ),
+        sa.ForeignKeyConstraint(["portfolio_id"], ["portfolios.id"], name=op.f("fk_runtime_state_portfolio_id")),
         sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name=op.f("fk_runtime_state_run_id")),
         sa.PrimaryKeyConstraint("portfolio_id", name=op.f("pk_runtime_state")),
     )
@@ -257,9 +255,7 @@ def _create_executed_orders() -> None:
         sa.Column("pnl", Rupees(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("closed_at_last_price", sa.Boolean(), nullable=False),
-        sa.CheckConstraint(
-            "transaction_type IN ('BUY', 'SELL')", name=op.f("ck_executed_orders_transaction_type")
-        ),
+        sa.CheckConstraint("transaction_type IN ('BUY', 'SELL')", name=op.f("ck_executed_orders_transaction_type")),
         sa.CheckConstraint("quantity > 0", name=op.f("ck_executed_orders_quantity")),
         sa.ForeignKeyConstraint(["order_id"], ["orders.order_id"], name=op.f("fk_executed_orders_order_id")),
         sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name=op.f("fk_executed_orders_run_id")),

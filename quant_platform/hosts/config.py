@@ -36,9 +36,7 @@ class _Given(NamedTuple):
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True)
 
 
 class UpstoxSettings(_Frozen):
@@ -180,9 +178,7 @@ def _from_file(path: Path) -> Iterator[_Given]:
                 f"setting {section!r} in {path} stands in no section", f"put it below one of {_sections()}"
             )
         if section not in Settings.model_fields:
-            raise ConfigurationError(
-                f"unknown section [{section}] in {path}", f"the sections are {_sections()}"
-            )
+            raise ConfigurationError(f"unknown section [{section}] in {path}", f"the sections are {_sections()}")
         for key, value in values.items():
             yield _Given(section, key, value, path.name)
 

@@ -1,0 +1,153 @@
+"""``quant orders``, ``quant portfolio`` and ``quant config show``: what is stored, as tables or JSON."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from quant_platform.adapters.ledger.sql import SqlLedger
+from quant_platform.adapters.ledger.views import LedgerDatabase
+from quant_platform.domain.errors import UsageError
+from quant_platform.domain.money import format_rupees, rupees
+from quant_platform.domain.session import IST
+from quant_platform.hosts.config import load_settings
+from quant_platform.hosts.home import HomeFolder, HomeLock
+from quant_platform.hosts.options import LookOptions, ResetOptions
+from quant_platform.ports.ledger_views import OrderView, PortfolioView
+
+
+def orders(options: LookOptions) -> None:
+    """Print the newest orders.
+
+    Raises:
+        UsageError: there is no ledger yet, or it has no such portfolio.
+    """
+    with _ledger(options.home) as ledger:
+        if options.portfolio is not None:
+            _require_portfolio(ledger.portfolios(), options.portfolio)
+        found = ledger.orders(portfolio=options.portfolio, limit=options.last)
+    if options.json:
+        print_json({"orders": [_order_json(order) for order in found]})
+        return
+    table = _table("decided (IST)", "portfolio", "side", "#quantity", "symbol", "#price", "#P&L", "state", "reason")
+    for order in reversed(found):
+        pnl = format_rupees(order.pnl) if order.state == "filled" and order.side == "SELL" else ""
+        price = order.value / order.quantity if order.value else order.price
+        state = f"{order.state}: {order.refusal}" if order.refusal else order.state
+        table.add_row(
+            _moment(order.decided_at), order.portfolio, order.side, f"{order.quantity:,}", order.symbol,
+            format_rupees(round(price)), pnl, state.replace("_", " "), order.reason,
+        )  # fmt: skip
+    _print(table, "no orders yet")
+
+
+def portfolios(options: LookOptions) -> None:
+    """Print every portfolio.
+
+    Raises:
+        UsageError: there is no ledger yet.
+    """
+    with _ledger(options.home) as ledger:
+        found = ledger.portfolios()
+    if options.json:
+        print_json({"portfolios": [_portfolio_json(view) for view in found]})
+        return
+    table = _table(
+        "portfolio", "mode", "#start", "#balance", "#equity", "#positions", "#runs", "last run", "updated (IST)"
+    )
+    for view in found:
+        table.add_row(
+            view.name, view.mode, format_rupees(view.starting_balance), format_rupees(view.balance),
+            format_rupees(view.equity), str(view.open_positions), str(view.runs),
+            view.last_run_state, _moment(view.last_updated),
+        )  # fmt: skip
+    _print(table, "no portfolios yet")
+
+
+def reset(options: ResetOptions) -> None:
+    """Give a portfolio its starting balance again.
+
+    Raises:
+        SafetyError: a running platform holds the home folder.
+        UsageError: there is no ledger yet, or no such portfolio.
+    """
+    home = HomeFolder(options.home)
+    _require_ledger(home)
+    with HomeLock(home), SqlLedger(home.ledger) as ledger:
+        ledger.reset(options.portfolio, options.capital)
+        [view] = [view for view in ledger.portfolios() if view.name == options.portfolio]
+    Console(highlight=False).print(f"portfolio {view.name} starts anew with {format_rupees(view.balance)}")
+
+
+def settings(config: Path | None, as_json: bool) -> None:
+    """Print every setting and where it came from.
+
+    Raises:
+        ConfigurationError: a setting is unknown or ill-typed.
+    """
+    loaded = load_settings(config)
+    lines = loaded.describe()
+    if as_json:
+        values = {line.name: {"value": line.value, "source": line.source} for line in lines}
+        print_json({"file": str(loaded.file) if loaded.file else None, "settings": values})
+        return
+    table = _table("setting", "value", "from")
+    for line in lines:
+        table.add_row(line.name, line.value, Text(line.source, style="dim" if line.source == "default" else ""))
+    _print(table, "")
+
+
+def print_json(value: Mapping[str, object]) -> None:
+    """One JSON object as the last line of standard output."""
+    print(msgspec.json.encode(value).decode(), flush=True)
+
+
+def _require_ledger(home: HomeFolder) -> None:
+    if not home.ledger.is_file():
+        raise UsageError(f"there is no ledger in {home.root}", "run `quant up` first, or name another --home")
+
+
+def _ledger(home: Path) -> LedgerDatabase:
+    folder = HomeFolder(home)
+    _require_ledger(folder)
+    return LedgerDatabase(folder.ledger)
+
+
+def _require_portfolio(known: Sequence[PortfolioView], name: str) -> None:
+    names = [view.name for view in known]
+    if name not in names:
+        raise UsageError(f"there is no portfolio {name!r}", f"the ledger has {', '.join(names) or 'none'}")
+
+
+def _order_json(order: OrderView) -> dict[str, object]:
+    money = {name: float(rupees(getattr(order, name))) for name in ("price", "value", "charges", "gross", "pnl")}
+    return order._asdict() | money
+
+
+def _portfolio_json(view: PortfolioView) -> dict[str, object]:
+    money = {name: float(rupees(getattr(view, name))) for name in ("starting_balance", "balance", "equity")}
+    return view._asdict() | money
+
+
+def _table(*columns: str) -> Table:
+    """A table of these headings; ``#`` before one aligns it as numbers."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in columns:
+        table.add_column(name.removeprefix("#"), justify="right" if name.startswith("#") else "left")
+    return table
+
+
+def _print(table: Table, nothing: str) -> None:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 160)
+    console.print(table if table.rows else nothing)
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment.astimezone(IST):%Y-%m-%d %H:%M:%S}"

@@ -34,9 +34,7 @@ quant.toml:
   square_off = "15:10"
 """
 
-portfolio_app = typer.Typer(
-    help="The portfolios of the ledger.", epilog=PORTFOLIO_EXAMPLES, rich_markup_mode=None
-)
+portfolio_app = typer.Typer(help="The portfolios of the ledger.", epilog=PORTFOLIO_EXAMPLES, rich_markup_mode=None)
 config_app = typer.Typer(help="The settings in force.", epilog=CONFIG_EXAMPLES, rich_markup_mode=None)
 
 
@@ -50,12 +48,8 @@ def register(app: typer.Typer) -> None:
 
 
 def scan(
-    url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Of a running exchange. [default: Upstox]")
-    ] = None,
-    token: Annotated[
-        str | None, typer.Option(help="For that exchange. [default: the settings' token]")
-    ] = None,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="Of a running exchange. [default: Upstox]")] = None,
+    token: Annotated[str | None, typer.Option(help="For that exchange. [default: the settings' token]")] = None,
     json: values.Json = False,
     config: values.ConfigFile = None,
 ) -> None:
@@ -81,9 +75,7 @@ def orders(
 
 
 @portfolio_app.command("list")
-def portfolio_list(
-    home: values.Home = None, json: values.Json = False, config: values.ConfigFile = None
-) -> None:
+def portfolio_list(home: values.Home = None, json: values.Json = False, config: values.ConfigFile = None) -> None:
     """Print every portfolio: balance, equity, open positions, how its last run ended."""
     from quant_platform.hosts import look as host
 

@@ -1,14 +1,15 @@
 """``quant backtest``, ``quant up`` and ``quant exchange``: the commands that run a market."""
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that --help answers at once
 
-from datetime import date, datetime
+from datetime import date, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from quant_platform.commands import values
-from quant_platform.hosts.options import BacktestOptions, ExchangeCommand, Source, Subscription, UpOptions
+from quant_platform.hosts.options import BacktestOptions, Source, Subscription, UpOptions
+from quant_platform.simulator.options import ExchangeOptions
 
 if TYPE_CHECKING:
     from quant_platform.hosts.config import Settings
@@ -46,18 +47,14 @@ When ready it prints one JSON line: {"url": …, "token": …, "depth": true|fal
 
 Data = Annotated[
     list[str] | None,
-    typer.Option(
-        "--data", metavar="PATH...", help="Files, folders or globs of candles or ticks, one or several."
-    ),
+    typer.Option("--data", metavar="PATH...", help="Files, folders or globs of candles or ticks, one or several."),
 ]
 Day = Annotated[
     date | None,
     typer.Option("--date", metavar="YYYY-MM-DD", parser=values.read_date, help="The market's day (IST)."),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Of the demo market: another seed is another day.")]
-Cut = Annotated[
-    int, typer.Option(min=0, metavar="N", help="Cut the feed N times, 1 to 120 simulated seconds each.")
-]
+Cut = Annotated[int, typer.Option(min=0, metavar="N", help="Cut the feed N times, 1 to 120 simulated seconds each.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -75,9 +72,7 @@ def backtest(
     ] = None,
     last: Annotated[
         date | None,
-        typer.Option(
-            "--to", metavar="YYYY-MM-DD", parser=values.read_date, help="Last IST date to take, inclusive."
-        ),
+        typer.Option("--to", metavar="YYYY-MM-DD", parser=values.read_date, help="Last IST date to take, inclusive."),
     ] = None,
     symbols: Annotated[
         list[str] | None,
@@ -94,9 +89,7 @@ def backtest(
     json: values.Json = False,
     skip_bad_rows: Annotated[
         bool,
-        typer.Option(
-            "--skip-bad-rows", help="Count implausible rows and go on instead of refusing the file."
-        ),
+        typer.Option("--skip-bad-rows", help="Count implausible rows and go on instead of refusing the file."),
     ] = False,
     batch_size: Annotated[int, typer.Option(min=1, hidden=True)] = 65_536,
     config: values.ConfigFile = None,
@@ -145,9 +138,7 @@ def up(
             help="Times the market's own speed. [default: 60; upstox 1]",
         ),
     ] = None,
-    until_close: Annotated[
-        bool, typer.Option("--until-close", help="Leave after the day's summary.")
-    ] = False,
+    until_close: Annotated[bool, typer.Option("--until-close", help="Leave after the day's summary.")] = False,
     day: Day = None,
     seed: Seed = 1,
     capital: values.Capital = None,
@@ -155,9 +146,7 @@ def up(
     strategy: values.Strategy = None,
     parameters: values.Parameters = None,
     home: values.Home = None,
-    portfolio: Annotated[
-        str, typer.Option(metavar="NAME", help="Which portfolio of the ledger.")
-    ] = "default",
+    portfolio: Annotated[str, typer.Option(metavar="NAME", help="Which portfolio of the ledger.")] = "default",
     fresh: Annotated[bool, typer.Option("--fresh", help="Start the portfolio anew.")] = False,
     cut: Cut = 0,
     json: values.Json = False,
@@ -175,9 +164,7 @@ def up(
             "--cut": cut > 0,
         }.items():
             if given:
-                raise typer.BadParameter(
-                    "the real market has its own; use it with demo or replay", param_hint=flag
-                )
+                raise typer.BadParameter("the real market has its own; use it with demo or replay", param_hint=flag)
     if not portfolio.strip():
         raise typer.BadParameter("a portfolio needs a name", param_hint="--portfolio")
     settings = _settings(config)
@@ -210,34 +197,39 @@ def exchange(
     token: Annotated[
         str | None,
         typer.Option(
-            help="What clients must show; QUANT_EXCHANGE_TOKEN keeps it off the process list. "
-            "[default: a new one]",
+            help="What clients must show; QUANT_EXCHANGE_TOKEN keeps it off the process list. [default: a new one]",
             envvar="QUANT_EXCHANGE_TOKEN",
             show_envvar=False,
         ),
     ] = None,
-    source: Annotated[
-        Literal["demo", "replay"], typer.Option(help="A seeded market, or your files.")
-    ] = "demo",
+    source: Annotated[Literal["demo", "replay"], typer.Option(help="A seeded market, or your files.")] = "demo",
     data: Data = None,
     day: Day = None,
     seed: Seed = 1,
     speed: Annotated[
-        float,
-        typer.Option(metavar="N|max", parser=values.read_speed, help="max: the client drives the clock."),
+        float, typer.Option(metavar="N|max", parser=values.read_speed, help="max: the client drives the clock.")
     ] = 1.0,
-    cut: Cut = 0,
     start: Annotated[
-        Literal["now", "subscribed"], typer.Option(help="When the clock starts to run.")
-    ] = "now",
+        time | None,
+        typer.Option(metavar="HH:MM", parser=values.read_time, help="Begin here (IST). [default: the pre-open]"),
+    ] = None,
     seek: Annotated[
-        datetime | None,
+        int | None,
         typer.Option(
-            metavar="MOMENT", parser=values.read_moment, help="Begin at this IST moment of the day."
+            metavar="MOMENT",
+            parser=values.read_moment,
+            help="Begin at this IST moment of any day (2026-07-31T10:30, or ns UTC); what lies before is not sent.",
         ),
     ] = None,
+    run_at_once: Annotated[
+        bool, typer.Option("--run-at-once", help="Let the clock run before the first feed connects.")
+    ] = False,
+    cut: Cut = 0,
+    rate_limit: Annotated[
+        bool, typer.Option("--rate-limit", help="Answer 429 beyond the broker's published limits.")
+    ] = False,
     exit_with_parent: Annotated[
-        bool, typer.Option("--exit-with-parent", help="Stop when the process that started it is gone.")
+        bool, typer.Option("--exit-with-parent", help="Stop when standard input ends.")
     ] = False,
 ) -> None:
     """Serve an Upstox-compatible exchange.
@@ -245,32 +237,31 @@ def exchange(
     REST and the V3 feed over a seeded market or your own files, with faults on demand.
     """
     _check_source(source, data)
-    command = ExchangeCommand(
+    options = ExchangeOptions(
         host=host,
         port=port,
         token=token,
         source=source,
-        data=tuple(data or ()),
         day=day,
         seed=seed,
         speed=values.finite(speed),
-        cut=cut,
+        run_at_once=run_at_once,
         start=start,
-        seek=seek,
+        seek_ns=seek,
+        cut=cut,
+        rate_limit=rate_limit,
         exit_with_parent=exit_with_parent,
     )
     from quant_platform.hosts import exchange as exchange_host
 
-    exchange_host.run(command)
+    exchange_host.run(options, tuple(data or ()))
 
 
 def _check_source(source: Source, data: list[str] | None) -> None:
     if source == "replay" and not data:
         raise typer.BadParameter("a replay needs at least one file, folder or glob", param_hint="--data")
     if source != "replay" and data:
-        raise typer.BadParameter(
-            f"--source {source} reads no files; use --source replay", param_hint="--data"
-        )
+        raise typer.BadParameter(f"--source {source} reads no files; use --source replay", param_hint="--data")
 
 
 def _settings(config: Path | None) -> "Settings":

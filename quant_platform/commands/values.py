@@ -3,7 +3,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +12,8 @@ import typer
 from typer.core import TyperCommand
 
 IST = timezone(timedelta(hours=5, minutes=30))
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NS_DIGITS = 17  # more digits than a compact date and time has
 SPREADING_OPTIONS = ("--data", "--symbols", "--set")
 """Options that take every value up to the next option: a shell makes many of ``--data folder/*.parquet``."""
 
@@ -48,13 +50,25 @@ def read_date(text: str) -> date:
         raise typer.BadParameter(f"{text!r} is not a date like 2026-07-31") from None
 
 
-def read_moment(text: str) -> datetime:
-    """An IST moment as ``2026-07-31T10:30``."""
+def read_time(text: str) -> time:
+    """A time of day as ``09:15``."""
+    try:
+        at = time.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a time of day like 09:15") from None
+    return at.replace(tzinfo=None)
+
+
+def read_moment(text: str) -> int:
+    """An IST moment as ``2026-07-31T10:30``, or ns UTC, as ns UTC."""
+    if text.isdigit() and len(text) > NS_DIGITS:
+        return int(text)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a moment like 2026-07-31T10:30 (IST)") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=IST)
+    since_epoch = (moment if moment.tzinfo else moment.replace(tzinfo=IST)) - EPOCH
+    return since_epoch // timedelta(microseconds=1) * 1000
 
 
 def read_speed(text: str) -> float:
@@ -117,9 +131,7 @@ def home_folder(given: Path | None, config: Path | None) -> Path:
 
 ConfigFile = Annotated[
     Path | None,
-    typer.Option(
-        "--config", metavar="FILE", help="Settings file. [default: $QUANT_CONFIG, else ./quant.toml]"
-    ),
+    typer.Option("--config", metavar="FILE", help="Settings file. [default: $QUANT_CONFIG, else ./quant.toml]"),
 ]
 Home = Annotated[
     Path | None,
@@ -141,14 +153,10 @@ LatencyMs = Annotated[
 ]
 Strategy = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME", help="A built-in strategy, or the path of your own .py file. [default: momentum]"
-    ),
+    typer.Option(metavar="NAME", help="A built-in strategy, or the path of your own .py file. [default: momentum]"),
 ]
 
 Capital = Annotated[
     int | None,
-    typer.Option(
-        "--capital", metavar="RUPEES", help="Start with this much. [default: 20000]", parser=read_capital
-    ),
+    typer.Option("--capital", metavar="RUPEES", help="Start with this much. [default: 20000]", parser=read_capital),
 ]

@@ -28,9 +28,9 @@ from quant_platform.hosts.home import HomeFolder, lock_holder
 from quant_platform.hosts.look import print_json
 from quant_platform.hosts.options import DoctorOptions
 from quant_platform.kernel import cache_folder
+from quant_platform.protocol.upstox import paths
 from quant_platform.services.system_doctor.verdict import Level, Probes, Verdict, is_broken, judge
 
-UPSTOX_URL = "https://api.upstox.com"
 NETWORK_TIMEOUT_S = 2.0
 STYLES = {Level.OK: "green", Level.NOTE: "cyan", Level.WARNING: "yellow", Level.BROKEN: "bold red"}
 
@@ -57,7 +57,7 @@ def run(options: DoctorOptions) -> bool:
     return not is_broken(verdicts)
 
 
-def probe(options: DoctorOptions, broker_url: str = UPSTOX_URL) -> Probes:
+def probe(options: DoctorOptions, broker_url: str = paths.API_HOST) -> Probes:
     """Measure everything; what cannot be measured is reported, not raised.
 
     Raises:

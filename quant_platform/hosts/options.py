@@ -5,12 +5,12 @@ Nothing heavy is imported here, so that the command line can build these before 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
 Source = Literal["demo", "replay", "upstox"]
-"""Where ``quant up`` takes its market from; ``quant exchange`` serves the first two."""
+"""Where ``quant up`` takes its market from."""
 
 Subscription = Literal["scanner", "all"]
 """What ``quant up`` subscribes to: the scanner's picks, or every symbol of the source."""
@@ -87,39 +87,6 @@ class UpOptions:
     cut: int = 0
     json: bool = False
     config: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ExchangeCommand:
-    """The simulated exchange as a server of its own.
-
-    Attributes:
-        host: address to listen on.
-        port: 0 for any free one.
-        token: that clients must show; None to make one.
-        source: demo or replay.
-        data: files, folders and globs of a replay.
-        day: IST date, None for the last trading day covered (demo) or the data's first (replay).
-        seed: of the demo's market and of the cuts.
-        speed: market seconds per wall second; None is lockstep, driven by the client.
-        cut: how many times the feed is cut.
-        start: ``now``, or ``subscribed`` for a clock that waits for the first subscription.
-        seek: IST moment to start from, None for the beginning of the day.
-        exit_with_parent: stop when the process that started this one is gone.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 0
-    token: str | None = None
-    source: Source = "demo"
-    data: Sequence[str] = ()
-    day: date | None = None
-    seed: int = 1
-    speed: float | None = 1.0
-    cut: int = 0
-    start: Literal["now", "subscribed"] = "now"
-    seek: datetime | None = None
-    exit_with_parent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,9 +115,7 @@ def test_the_named_file_is_taken_instead_and_its_dotenv_with_it(
         ("[scanner\n", ["quant.toml", "cannot be read"]),
     ],
 )
-def test_a_wrong_settings_file_is_refused_with_name_source_and_cure(
-    tmp_path: Path, toml: str, told: list[str]
-) -> None:
+def test_a_wrong_settings_file_is_refused_with_name_source_and_cure(tmp_path: Path, toml: str, told: list[str]) -> None:
     write(tmp_path, toml=toml)
     with pytest.raises(ConfigurationError) as caught:
         load_settings()

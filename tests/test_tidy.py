@@ -46,7 +46,11 @@ def complaints(checker: Checker, paths: list[Path]) -> str:
     assert paths, "there is nothing to check"
     found: list[str] = []
     for path in paths:
-        found += checker(path.relative_to(REPOSITORY).as_posix(), path.read_text("utf-8"))
+        name = path.relative_to(REPOSITORY).as_posix()
+        try:
+            found += checker(name, path.read_text("utf-8"))
+        except SyntaxError as error:
+            found.append(f"{name}:{error.lineno}: this is not Python")
     return "\n".join(found)
 
 

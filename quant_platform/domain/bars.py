@@ -48,7 +48,7 @@ def bars_to_ticks(bars: BarBatch) -> TickBatch:
     """
     days = _days_of(bars.ts)
     order = np.lexsort((bars.ts, bars.symbol, days))
-    bars = BarBatch(*(column[order] for column in bars))
+    bars = BarBatch._make(column[order] for column in bars)
     before = np.cumsum(bars.volume) - bars.volume
     starts = _group_starts(bars.symbol, days[order])
     before -= np.repeat(before[starts], np.diff(starts, append=order.size))

@@ -53,8 +53,13 @@ def prices_to_paise(rupee_prices: NDArray[np.float64]) -> NDArray[np.int32]:
     Returns:
         The same shape, int32 paise. A price above ₹2,14,74,836.47 is held at that limit.
     """
-    scaled = np.rint(np.nan_to_num(rupee_prices, nan=0.0, posinf=0.0, neginf=0.0) * PAISE_PER_RUPEE)
-    return np.clip(scaled, -(2**31), 2**31 - 1).astype(np.int32)
+    scaled = np.asarray(rupee_prices * PAISE_PER_RUPEE)
+    np.rint(scaled, out=scaled)
+    plain = scaled.min(initial=0.0) >= -(2**31) and scaled.max(initial=0.0) < 2**31  # false where any is NaN
+    if not plain:
+        np.nan_to_num(scaled, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        np.clip(scaled, -(2**31), 2**31 - 1, out=scaled)
+    return scaled.astype(np.int32)
 
 
 @kernel

@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from quant_platform.adapters.ticks.file_decoding import Columns
+from quant_platform.adapters.ticks.file_columns import Columns
 
 Place = tuple[int, int]
 """Where rows stand in the run's files: number of the file, first row."""

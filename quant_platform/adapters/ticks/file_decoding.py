@@ -1,39 +1,40 @@
-"""Rows of the contract's Parquet files as NumPy columns, and the rows that cannot be told apart by name and number."""
+"""Reading row groups: the wanted rows as columns day by day, and an error that names a row which cannot be."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from quant_platform.adapters.ticks.file_schema import DEPTH_COLUMNS, DataFile, Kind, RowGroup, unreadable
-from quant_platform.domain.errors import DataError
-from quant_platform.domain.instruments import full_symbol
-from quant_platform.domain.money import prices_to_paise
-from quant_platform.domain.session import IST
-from quant_platform.domain.ticks import (
-    IST_OFFSET_NS,
-    MAX_LEVEL_QUANTITY,
-    NS_PER_DAY,
-    NS_PER_SECOND,
-    BarBatch,
+from quant_platform.adapters.ticks.file_columns import (
+    Columns,
+    candle_columns,
+    stamps,
+    symbols,
+    tick_columns,
+    whole_numbers,
 )
+from quant_platform.adapters.ticks.file_schema import CANDLE_PRICES, DataFile, Kind, RowGroup, unreadable
+from quant_platform.domain.errors import DataError
+from quant_platform.domain.session import IST
+from quant_platform.domain.ticks import IST_OFFSET_NS, NS_PER_DAY, NS_PER_SECOND, BarBatch
 from quant_platform.ports.tick_store import StoredBar
 
 BATCH_ROWS = 1 << 19
 """Rows decoded at a time: bounds the memory that one huge row group takes."""
 
-_MAX_PAISE = 2**31 - 1
+ALWAYS = (-(2**31), 2**31)
+"""First and last day, in days since the epoch, of a selection without limits."""
+
+_HIGHEST_PAISE = 2**31 - 1
 _NOT_WANTED, _NO_SYMBOL = -1, -2
 
-Columns = dict[str, NDArray[Any]]
-"""Columns of equal length by the names of TickBatch or BarBatch; those that no file of the run has are left out."""
-
-DEPTH_FIELDS = ("bid_price", "bid_qty", "ask_price", "ask_qty")
+Places = range | NDArray[np.int64]
+"""Where rows stand in their file, counted from 0."""
 
 
 class Piece(NamedTuple):
@@ -44,12 +45,13 @@ class Piece(NamedTuple):
     columns: Columns
 
 
-class RowCount(NamedTuple):
-    """How many rows a symbol has on a day in one row group."""
+class _Wanted(NamedTuple):
+    """Rows of a record batch that are in the selection."""
 
-    day: int  # days since the epoch
-    symbol: str
-    rows: int
+    places: Places
+    ts: NDArray[np.int64]
+    symbol: NDArray[np.int32]
+    batch: Any
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class RowReader:
         first_day: first IST date wanted, in days since the epoch.
         last_day: last one.
         skip_bad_rows: leave impossible rows out and count them instead of raising.
-        skipped: rows left out, by what was wrong with them.
+        skipped: rows left out, by the column that was impossible.
     """
 
     file: DataFile
@@ -79,131 +81,164 @@ class RowReader:
             DataError: the file is damaged, or a wanted row is impossible.
         """
         for row, batch in _record_batches(self.file, group, self.file.columns):
-            yield from self._pieces_of(batch, row)
+            _, columns = self._rows_of(batch, row)
+            if columns["ts"].size:
+                yield from _by_day(row, columns)
 
-    def _pieces_of(self, batch: Any, row: int) -> Iterator[Piece]:
-        rows, ts, numbers, batch = self._wanted(batch, row)
-        if not ts.size:
-            return
-        columns: Columns = {"ts": ts, "symbol": numbers}
-        columns |= _tick_columns(batch) if self.file.kind is Kind.TICKS else _candle_columns(batch)
-        good = self._good_rows(batch, rows, columns)
-        if good is not None:
-            columns = {name: column[good] for name, column in columns.items()}
-            ts = columns["ts"]
-        if not ts.size:
-            return
-        days = _ist_days(ts)
-        if days[0] != days[-1] or days.min() != days.max():
-            yield from _by_day(days, row, columns)
-        else:
-            yield Piece(int(days[0]), row, columns)
+    def warm_up_bars(self) -> list[StoredBar]:
+        """What warmed and repaired a recorded day, in the order in which it was recorded.
 
-    def _wanted(self, batch: Any, row: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], Any]:
-        """Rows within the selection: their places in the file, stamps, symbol numbers and all their columns."""
-        ts, timeless = _stamps(batch.column("timestamp"), self.file.ns_per_unit)
-        codes, names = _symbols(batch.column("symbol"))
-        table = np.array(
-            [_NO_SYMBOL if name is None else self.numbers.get(name, _NOT_WANTED) for name in names]
-            + [_NO_SYMBOL],  # the last place is that of code -1
-            np.int32,
-        )
-        numbers = table[codes]
-        days = _ist_days(ts)
-        wanted = (numbers >= 0) & (days >= self.first_day) & (days <= self.last_day)
-        nameless = numbers == _NO_SYMBOL
-        for column, lost in (("timestamp", timeless), ("symbol", nameless)):
-            if lost.any():
-                self._found_bad(batch, row, column, lost)
-                wanted &= ~lost
-        if wanted.all():
-            return np.arange(row, row + ts.size), ts, numbers, batch
+        Raises:
+            DataError: as :meth:`pieces`.
+        """
+        names = {number: name for name, number in self.numbers.items()}
+        parts: dict[tuple[str, int, str], list[BarBatch]] = {}
+        for group in self.file.row_groups:
+            for row, batch in _record_batches(self.file, group, self.file.columns):
+                wanted, columns = self._rows_of(batch, row)
+                bars = BarBatch(**columns)
+                seqs = whole_numbers(wanted.column("before_seq"), 0).tolist()
+                kinds = wanted.column("kind").to_pylist()
+                places: dict[tuple[str, int, str], list[int]] = {}
+                for place, key in enumerate(zip(bars.symbol.tolist(), seqs, kinds, strict=True)):
+                    places.setdefault((names[key[0]], *key[1:]), []).append(place)
+                for label, chosen in places.items():
+                    parts.setdefault(label, []).append(BarBatch._make(column[chosen] for column in bars))
+        return [
+            StoredBar(*label, BarBatch._make(map(np.concatenate, zip(*found, strict=True))))
+            for label, found in parts.items()
+        ]
+
+    def check_keys(self, batch: Any, row: int, lost: Mapping[str, NDArray[np.bool_] | None]) -> None:
+        """Count or refuse rows without a time or symbol; ``row`` is the place of the batch's first row."""
+        for column, mask in lost.items():
+            if mask is not None and mask.any():
+                self._found(batch, range(row, row + mask.size), column, mask)
+
+    def _rows_of(self, batch: Any, row: int) -> tuple[Any, Columns]:
+        """The wanted, possible rows: the batch cut down to them, and their columns."""
+        wanted = self._wanted(batch, row)
+        columns: Columns = {"ts": wanted.ts, "symbol": wanted.symbol}
+        columns |= (tick_columns if self.file.kind is Kind.TICKS else candle_columns)(wanted.batch)
+        good = self._possible(wanted, columns)
+        if good is None:
+            return wanted.batch, columns
+        return wanted.batch.filter(pa.array(good)), {name: column[good] for name, column in columns.items()}
+
+    def _wanted(self, batch: Any, row: int) -> _Wanted:
+        ts, timeless = stamps(batch.column("timestamp"), self.file.ns_per_unit)
+        codes, names = symbols(batch.column("symbol"))
+        numbers = [_NO_SYMBOL if name is None else self.numbers.get(name, _NOT_WANTED) for name in names]
+        symbol = np.array([*numbers, _NO_SYMBOL], np.int32)[codes]  # code -1, no symbol, takes the last
+        if not ts.size or (
+            timeless is None
+            and symbol.min() >= 0
+            and _day_of(ts.min()) >= self.first_day
+            and _day_of(ts.max()) <= self.last_day
+        ):
+            return _Wanted(range(row, row + ts.size), ts, symbol, batch)
+        self.check_keys(batch, row, {"timestamp": timeless, "symbol": symbol == _NO_SYMBOL})
+        days = _day_of(ts)
+        wanted = (symbol >= 0) & (days >= self.first_day) & (days <= self.last_day)
+        if timeless is not None:
+            wanted &= ~timeless
         places = np.flatnonzero(wanted)
-        return row + places, ts[places], numbers[places], batch.filter(pa.array(wanted))
+        return _Wanted(row + places, ts[places], symbol[places], batch.filter(pa.array(wanted)))
 
-    def _good_rows(self, batch: Any, rows: NDArray[np.int64], columns: Columns) -> NDArray[np.bool_] | None:
+    def _possible(self, wanted: _Wanted, columns: Columns) -> NDArray[np.bool_] | None:
         """A mask of the rows that can be, None where all can."""
-        bad = np.zeros(rows.size, np.bool_)
-        prices = ("ltp",) if self.file.kind is Kind.TICKS else ("open", "high", "low", "close")
-        checks = [(name, (columns[name] < 1) | (columns[name] == _MAX_PAISE)) for name in prices]
-        checks.append(("volume", columns["volume"] < 0))
-        if self.file.kind is not Kind.TICKS:
-            checks.append(("high", columns["high"] < columns["low"]))
-        for name, impossible in checks:
-            worse = impossible & ~bad
-            if worse.any():
-                self._found_bad(batch, int(rows[0]), name, worse, rows)
-                bad |= worse
-        return ~bad if bad.any() else None
+        good: NDArray[np.bool_] | None = None
+        for name, impossible in _impossible_rows(self.file.kind, columns):
+            if good is None:
+                good = np.ones(impossible.size, np.bool_)
+            self._found(wanted.batch, wanted.places, name, impossible & good)
+            good &= ~impossible
+        return good
 
-    def _found_bad(
-        self,
-        batch: Any,
-        row: int,
-        column: str,
-        impossible: NDArray[np.bool_],
-        rows: NDArray[np.int64] | None = None,
-    ) -> None:
+    def _found(self, batch: Any, places: Places, column: str, impossible: NDArray[np.bool_]) -> None:
         if self.skip_bad_rows:
             self.skipped[column] += int(impossible.sum())
             return
-        place = int(np.flatnonzero(impossible)[0])
-        number = row + place if rows is None else int(rows[place])
-        raise impossible_row(self.file, batch, place, number, column)
+        at = int(np.flatnonzero(impossible)[0])
+        row = {name: batch.column(name)[at] for name in batch.schema.names}
+        raise DataError(
+            f"{self.file.path}, row {places[at]} (counted from 0{self._which(row, column)}): {_wrong(row, column)}",
+            "correct the file, or leave such rows out with --skip-bad-rows",
+        )
+
+    def _which(self, row: Mapping[str, Any], column: str) -> str:
+        stamp = row["timestamp"].cast(pa.int64()).as_py()
+        if column in ("timestamp", "symbol"):
+            return ""
+        at = datetime.fromtimestamp(stamp * self.file.ns_per_unit // NS_PER_SECOND, IST)
+        return f"; {row['symbol'].as_py()} at {at:%Y-%m-%d %H:%M:%S} IST"
 
 
-def impossible_row(file: DataFile, batch: Any, place: int, row: int, column: str) -> DataError:
-    """The error that names a row, what it is of and what is wrong with it."""
-    values = {name: batch.column(name)[place] for name in batch.schema.names}
-    described = f"{file.path}, row {row} (counted from 0"
-    stamp = values["timestamp"].cast(pa.int64()).as_py()
-    if values["symbol"].as_py() and stamp is not None and column != "timestamp":
-        seconds = stamp * file.ns_per_unit // NS_PER_SECOND
-        described += f"; {values['symbol'].as_py()} at {_ist_time(seconds)}"
-    value = values[column].as_py() if column != "timestamp" else stamp
-    wrong = {
-        "timestamp": f"timestamp {value} is no time",
-        "symbol": f"symbol {value!r} is no symbol",
-        "volume": f"volume {value} is not a count of shares",
-    }.get(column, f"{column} {value} is not a price")
-    if column == "high" and values["low"].as_py() is not None and value is not None and value < values["low"].as_py():
-        wrong = f"high {value} is below low {values['low'].as_py()}"
-    return DataError(f"{described}): {wrong}", "correct the file, or leave such rows out with --skip-bad-rows")
+def _impossible_rows(kind: Kind, columns: Columns) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Columns with impossible values, and in which rows.
+
+    A candle's open or close a little outside its low and high is let through: vendors round and adjust the four
+    prices one by one, and as ticks they are only prices. A high below the low is no candle.
+    """
+    for name in ("ltp",) if kind is Kind.TICKS else CANDLE_PRICES:
+        prices = columns[name]
+        if prices.size and (prices.min() < 1 or prices.max() == _HIGHEST_PAISE):
+            yield name, (prices < 1) | (prices == _HIGHEST_PAISE)
+    volume = columns["volume"]
+    if volume.size and volume.min() < 0:
+        yield "volume", volume < 0
+    if kind is not Kind.TICKS:
+        inverted = columns["high"] < columns["low"]
+        if inverted.any():
+            yield "high", inverted
 
 
-def count_rows(file: DataFile, group: RowGroup, skip_bad_rows: bool) -> list[RowCount]:
-    """Rows of a row group by IST date and symbol; reads those two columns only.
+def _wrong(row: Mapping[str, Any], column: str) -> str:
+    if column == "timestamp":
+        return f"timestamp {row[column].cast(pa.int64()).as_py()} is no time"
+    value = row[column].as_py()
+    if column == "symbol":
+        return f"{value!r} is no symbol"
+    if column == "volume":
+        return f"volume {value} is no number of shares"
+    if column == "high" and value is not None and 0 < value < row["low"].as_py():
+        return f"high {value} is below low {row['low'].as_py()}"
+    return f"{column} {value} is no price"
+
+
+def count_rows(file: DataFile, group: RowGroup, skip_bad_rows: bool) -> Mapping[tuple[int, str], int]:
+    """Rows of a row group by IST date (in days since the epoch) and symbol; reads those two columns only.
 
     Raises:
         DataError: the file is damaged, or a row has no time or symbol (unless bad rows are skipped).
     """
-    reader = RowReader(file, {}, group.first_day, group.last_day, skip_bad_rows)
+    reader = RowReader(file, {}, *ALWAYS, skip_bad_rows)
     counts: Counter[tuple[int, str]] = Counter()
     for row, batch in _record_batches(file, group, ("timestamp", "symbol")):
-        ts, timeless = _stamps(batch.column("timestamp"), file.ns_per_unit)
-        codes, names = _symbols(batch.column("symbol"))
-        nameless = codes < 0
-        for code, name in enumerate(names):
-            if name is None:
-                nameless |= codes == code
-        for column, lost in (("timestamp", timeless), ("symbol", nameless)):
-            if lost.any():
-                reader._found_bad(batch, row, column, lost)
-        if timeless.any() or nameless.any():
-            known = ~(timeless | nameless)
+        ts, timeless = stamps(batch.column("timestamp"), file.ns_per_unit)
+        codes, names = symbols(batch.column("symbol"))
+        malformed = [code for code, name in enumerate(names) if name is None]
+        nameless = np.isin(codes, [-1, *malformed]) if malformed or codes.min(initial=0) < 0 else None
+        reader.check_keys(batch, row, {"timestamp": timeless, "symbol": nameless})
+        lost = [mask for mask in (timeless, nameless) if mask is not None]
+        if lost:
+            known = ~np.logical_or.reduce(lost)
             ts, codes = ts[known], codes[known]
-        for day, code, rows in _count_pairs(_ist_days(ts), codes, len(names)):
+        for day, code, rows in _count_pairs(_day_of(ts), codes, len(names)):
             counts[day, str(names[code])] += rows
-    return [RowCount(day, name, rows) for (day, name), rows in counts.items()]
+    return counts
 
 
 def _count_pairs(days: NDArray[np.int64], codes: NDArray[np.int32], width: int) -> Iterator[tuple[int, int, int]]:
+    """Day, code and number of rows for every pair that occurs."""
     if not days.size:
         return
-    first = int(days.min())
-    pairs = (days - first) * width + codes
-    span = int(days.max()) - first + 1
-    if span * width <= max(1 << 16, 4 * days.size):
+    first, last = int(days.min()), int(days.max())
+    if first == last:
+        pairs: NDArray[np.int64] | NDArray[np.int32] = codes
+    else:
+        pairs = (days - first) * width + codes
+    if (last - first + 1) * width <= max(1 << 16, 4 * days.size):
         table = np.bincount(pairs)
         found = np.flatnonzero(table)
         rows = table[found]
@@ -213,7 +248,7 @@ def _count_pairs(days: NDArray[np.int64], codes: NDArray[np.int32], width: int) 
         yield first + pair // width, pair % width, number
 
 
-def _record_batches(file: DataFile, group: RowGroup, columns: tuple[str, ...]) -> Iterator[tuple[int, Any]]:
+def _record_batches(file: DataFile, group: RowGroup, columns: Sequence[str]) -> Iterator[tuple[int, Any]]:
     row = group.first_row
     try:
         with file.open() as parquet:
@@ -224,132 +259,25 @@ def _record_batches(file: DataFile, group: RowGroup, columns: tuple[str, ...]) -
         raise unreadable(file.path, error) from error
 
 
-def _by_day(days: NDArray[np.int64], row: int, columns: Columns) -> Iterator[Piece]:
+def _by_day(row: int, columns: Columns) -> Iterator[Piece]:
+    ts = columns["ts"]
+    if _day_of(ts.min()) == _day_of(ts.max()):
+        yield Piece(_day_of(int(ts[0])), row, columns)
+        return
+    days = _day_of(ts)
     if (days[1:] < days[:-1]).any():
         order = np.argsort(days, kind="stable")
         days = days[order]
         columns = {name: column[order] for name, column in columns.items()}
     starts = np.flatnonzero(np.diff(days, prepend=days[0] - 1))
     for start, stop in zip(starts, np.append(starts[1:], days.size), strict=True):
-        # Copied: a view would keep the other days' rows in memory for as long as this day waits.
-        yield Piece(int(days[start]), row, {name: column[start:stop].copy() for name, column in columns.items()})
+        part = {name: column[start:stop] for name, column in columns.items()}
+        if 2 * (stop - start) < days.size:
+            # A view would keep all the other days' rows in memory for as long as this day waits.
+            part = {name: column.copy() for name, column in part.items()}
+        yield Piece(int(days[start]), row, part)
 
 
-def _ist_days(ts: NDArray[np.int64]) -> NDArray[np.int64]:
+def _day_of(ts: Any) -> Any:
+    """IST date of stamps, one or an array of them, in days since the epoch."""
     return (ts + IST_OFFSET_NS) // NS_PER_DAY
-
-
-def _ist_time(seconds: int) -> str:
-    from datetime import datetime  # noqa: PLC0415
-
-    return f"{datetime.fromtimestamp(seconds, IST):%Y-%m-%d %H:%M:%S} IST"
-
-
-def _stamps(column: Any, ns_per_unit: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Stamps in ns UTC, and which of them are missing or beyond what 64 bits hold."""
-    raw = column.cast(pa.int64())
-    stamps = raw.fill_null(0).to_numpy() if raw.null_count else raw.to_numpy()
-    limit = (2**63 - 1 - NS_PER_DAY) // ns_per_unit
-    lost = (stamps > limit) | (stamps < -limit)
-    if raw.null_count:
-        lost |= raw.is_null().to_numpy(zero_copy_only=False)
-    return stamps * ns_per_unit, lost
-
-
-@lru_cache(maxsize=1 << 16)
-def _full_symbol_or_none(name: str | None) -> str | None:
-    if not name:
-        return None
-    try:
-        return full_symbol(name)
-    except DataError:
-        return None
-
-
-def _symbols(column: Any) -> tuple[NDArray[np.int32], list[str | None]]:
-    """Dictionary codes, -1 where there is none, and the full symbol of every code, None where it is none."""
-    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    indices = coded.indices
-    codes = (indices.fill_null(-1) if indices.null_count else indices).to_numpy()
-    return codes.astype(np.int32, copy=False), [_full_symbol_or_none(name) for name in coded.dictionary.to_pylist()]
-
-
-def _floats(column: Any) -> NDArray[np.float64]:
-    """A numeric column as float64, NaN where there is no value."""
-    if pa.types.is_decimal(column.type):
-        column = column.cast(pa.float64())
-    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
-
-
-def _counts(column: Any, missing: int) -> NDArray[np.int64]:
-    """A numeric column as int64, ``missing`` where there is no number."""
-    if pa.types.is_integer(column.type) and not pa.types.is_uint64(column.type):
-        filled = column.fill_null(missing) if column.null_count else column
-        return np.asarray(filled.to_numpy(), np.int64)
-    values = np.rint(_floats(column))
-    usable = np.abs(values) < 2**62
-    return np.where(usable, values, missing).astype(np.int64)
-
-
-def _tick_columns(batch: Any) -> Columns:
-    present = set(batch.schema.names)
-    columns: Columns = {
-        "ltp": prices_to_paise(_floats(batch.column("ltp"))),
-        "volume": _counts(batch.column("volume"), -1),
-    }
-    if "seq" in present:
-        columns["seq"] = _counts(batch.column("seq"), 0)
-    if "flags" in present:
-        columns["flags"] = _counts(batch.column("flags"), 0).astype(np.uint8)
-    if "atp" in present:
-        atp = _floats(batch.column("atp"))
-        columns["atp"] = np.where(np.isfinite(atp) & (atp > 0), atp, 0.0)
-    for depth_field, names in zip(DEPTH_FIELDS, DEPTH_COLUMNS, strict=True):
-        if not present.intersection(names):
-            continue
-        levels = np.zeros((batch.num_rows, len(names)), np.int32)
-        for level, name in enumerate(names):
-            if name in present:
-                levels[:, level] = _level(batch.column(name), depth_field)
-        columns[depth_field] = levels
-    return columns
-
-
-def _level(column: Any, depth_field: str) -> NDArray[np.int32]:
-    if depth_field.endswith("price"):
-        return np.maximum(prices_to_paise(_floats(column)), 0)
-    return np.clip(_counts(column, 0), 0, MAX_LEVEL_QUANTITY).astype(np.int32)
-
-
-def _candle_columns(batch: Any) -> Columns:
-    prices = {name: prices_to_paise(_floats(batch.column(name))) for name in ("open", "high", "low", "close")}
-    return prices | {"volume": _counts(batch.column("volume"), -1)}
-
-
-def warm_up_bars(file: DataFile, numbers: Mapping[str, int]) -> list[StoredBar]:
-    """What warmed and repaired a recorded day, in the order in which it was recorded.
-
-    Bars of symbols that have no tick in the run are left out: nothing depends on them.
-
-    Raises:
-        DataError: the file is damaged or holds an impossible row.
-    """
-    parts: dict[tuple[str, int, str], list[Columns]] = {}
-    reader = RowReader(file, numbers, -(2**31), 2**31, skip_bad_rows=False)
-    for group in file.row_groups:
-        for row, batch in _record_batches(file, group, file.columns):
-            rows, ts, symbols, wanted = reader._wanted(batch, row)
-            columns: Columns = {"ts": ts, "symbol": symbols}
-            columns |= _candle_columns(wanted)
-            reader._good_rows(wanted, rows, columns)
-            before, kinds = _counts(wanted.column("before_seq"), 0), wanted.column("kind").to_pylist()
-            names = {number: name for name, number in numbers.items()}
-            keys = [(names[s], b, k) for s, b, k in zip(symbols.tolist(), before.tolist(), kinds, strict=True)]
-            for key in dict.fromkeys(keys):
-                places = np.array([place for place, other in enumerate(keys) if other == key])
-                parts.setdefault(key, []).append({name: column[places] for name, column in columns.items()})
-    joined = {
-        key: BarBatch(**{name: np.concatenate([part[name] for part in found]) for name in found[0]})
-        for key, found in parts.items()
-    }
-    return [StoredBar(*key, bars) for key, bars in joined.items()]

@@ -22,8 +22,8 @@ DEPTH_COLUMNS = tuple(
 """Names of the five columns behind each of TickBatch's four depth columns, in their order."""
 
 _NS_PER_UNIT = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
-_MIN_DAY, _MAX_DAY = -(2**31), 2**31
-PRICE_COLUMNS = ("ltp", "open", "high", "low", "close")
+_FAR_PAST, _FAR_FUTURE = -(2**31), 2**31
+CANDLE_PRICES = ("open", "high", "low", "close")
 
 
 class Kind(Enum):
@@ -38,7 +38,7 @@ class Kind(Enum):
         """Columns without which a file is not one of this kind."""
         if self is Kind.TICKS:
             return ("timestamp", "symbol", "ltp", "volume")
-        candle = ("timestamp", "symbol", "open", "high", "low", "close", "volume")
+        candle = ("timestamp", "symbol", *CANDLE_PRICES, "volume")
         return candle if self is Kind.CANDLES else (*candle, "before_seq", "kind")
 
     @property
@@ -142,7 +142,7 @@ def _below(path: Path) -> Sequence[Path]:
 def _kind_of(names: Sequence[str]) -> Kind:
     if {"before_seq", "kind"} <= set(names):
         return Kind.BARS
-    if "ltp" in names or not {"open", "high", "low", "close"} & set(names):
+    if "ltp" in names or not set(CANDLE_PRICES) & set(names):
         return Kind.TICKS
     return Kind.CANDLES
 
@@ -220,7 +220,7 @@ def _row_groups(metadata: Any, kind: Kind, ns_per_unit: int) -> tuple[RowGroup, 
 
 def _days_between(statistics: Any, ns_per_unit: int) -> tuple[int, int]:
     if statistics is None or not statistics.has_min_max or statistics.physical_type != "INT64":
-        return _MIN_DAY, _MAX_DAY
+        return _FAR_PAST, _FAR_FUTURE
     low, high = (
         (int(stamp) * ns_per_unit + IST_OFFSET_NS) // NS_PER_DAY for stamp in (statistics.min_raw, statistics.max_raw)
     )
@@ -231,7 +231,7 @@ def _looks_impossible(name: str, statistics: Any) -> bool:
     """Statistics leave NaN out: that is found only when the rows are read."""
     if statistics is None or not statistics.has_null_count or statistics.null_count:
         return True
-    if name not in (*PRICE_COLUMNS, "volume"):
+    if name not in ("ltp", *CANDLE_PRICES, "volume"):
         return False
     if not statistics.has_min_max:
         return True

@@ -7,19 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quant_platform.adapters.ticks.day_buffer import DayBuffer
-from quant_platform.adapters.ticks.file_decoding import (
-    DEPTH_FIELDS,
-    Columns,
-    RowReader,
-    count_rows,
-    warm_up_bars,
-)
+from quant_platform.adapters.ticks.file_columns import DEPTH_FIELDS, Columns
+from quant_platform.adapters.ticks.file_decoding import ALWAYS, RowReader, count_rows
 from quant_platform.adapters.ticks.file_schema import (
     DataFile,
     Kind,
@@ -104,8 +99,8 @@ class FileTickSource:
     ) -> None:
         if first is not None and last is not None and first > last:
             raise UsageError(f"the range from {first} to {last} is empty", "give an earlier --from or a later --to")
-        self._first = _day_number(first) if first else -(2**31)
-        self._last = _day_number(last) if last else 2**31
+        self._first = _day_number(first) if first else ALWAYS[0]
+        self._last = _day_number(last) if last else ALWAYS[1]
         self._skip_bad_rows = skip_bad_rows
         self._buffer_bytes = buffer_bytes
         self._asked = None if symbols is None else frozenset(full_symbol(name) for name in symbols)
@@ -204,13 +199,13 @@ class FileTickSource:
     def _count(self, units: Sequence[_Unit]) -> None:
         """Learn which days and symbols stand in row groups, as far as they were asked for."""
 
-        def count(unit: _Unit) -> list[Any]:
-            return list(count_rows(self._files[unit.file_number], unit.group, self._skip_bad_rows))
+        def count(unit: _Unit) -> Mapping[tuple[int, str], int]:
+            return count_rows(self._files[unit.file_number], unit.group, self._skip_bad_rows)
 
         with ThreadPoolExecutor(2, "scan") as pool:
             for unit, counts in zip(units, pool.map(count, units), strict=True):
                 days: dict[int, dict[str, int]] = {}
-                for day, name, rows in counts:
+                for (day, name), rows in counts.items():
                     if self._asked is None or name in self._asked:
                         days.setdefault(day, {})[name] = rows
                 self._counts[unit] = days
@@ -242,8 +237,8 @@ class FileTickSource:
                     pass
 
     def _where(self) -> str:
-        groups = [unit.group for unit in self._units if unit.group.rows and abs(unit.group.first_day) < 2**31]
-        asked = "in the data" if self._first < -(2**30) and self._last > 2**30 else "in that range"
+        groups = [unit.group for unit in self._units if unit.group.rows and unit.group.first_day > ALWAYS[0]]
+        asked = "in the data" if (self._first, self._last) == ALWAYS else "in that range"
         if not groups:
             return asked
         held = f"{_date(min(g.first_day for g in groups))} to {_date(max(g.last_day for g in groups))}"
@@ -290,12 +285,17 @@ class FileTickSource:
         if order is not None:
             places = order.astype(np.intp)
             columns = {name: column.take(places, axis=0) for name, column in columns.items()}
-        ticks = empty_ticks(columns["ts"].size, LEVELS if self._has_depth else 0)
-        present = {name: np.require(column, requirements=["C", "W"]) for name, column in columns.items()}
-        return ticks._replace(**present)
+        absent = empty_ticks(columns["ts"].size, LEVELS if self._has_depth else 0)
+        return absent._replace(
+            **{name: np.require(column, requirements=["C", "W"]) for name, column in columns.items()}
+        )
 
     def _stored_bars(self, day: int) -> Sequence[StoredBar]:
-        return [bar for file in self._bar_files.get(day, ()) for bar in warm_up_bars(file, self._numbers)]
+        return [
+            bar
+            for file in self._bar_files.get(day, ())
+            for bar in RowReader(file, self._numbers, *ALWAYS, False).warm_up_bars()
+        ]
 
     # History
 
@@ -309,7 +309,7 @@ class FileTickSource:
                     days = [day for day, names in known.items() if day < before and symbol in names]
                     if days:
                         latest[unit] = max(days)
-                elif self._overlaps(unit, -(2**31), before - 1):
+                elif self._overlaps(unit, ALWAYS[0], before - 1):
                     latest[unit] = min(unit.group.last_day, before - 1)
             if not latest:
                 return

@@ -185,7 +185,8 @@ class Normaliser:
                 if is_snapshot and price == carried.price and volume <= carried.volume:
                     counters.repeats += 1
                     continue
-            last[number] = _Last(day, price, volume)
+            if carried is None or carried.day == day:  # a late frame of an earlier day is not remembered
+                last[number] = _Last(day, price, volume)
             rows.append(_Row(ranks[number], number, price, volume, atp, levels))
         return rows
 

@@ -1,0 +1,103 @@
+"""Ticks to one-minute candles, and these to the longer ones of the history endpoints."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant_platform.domain.bars import ticks_to_bars
+from quant_platform.domain.session import WindowsNs, ist_date, session_on
+from quant_platform.domain.ticks import (
+    IST_OFFSET_NS,
+    NS_PER_DAY,
+    NS_PER_MINUTE,
+    BarBatch,
+    TickBatch,
+    select,
+)
+from quant_platform.ports.broker import Candle
+
+MINUTES_PER_UNIT = {"minutes": 1, "hours": 60}
+
+
+def in_windows(ts: NDArray[np.int64], windows: WindowsNs) -> NDArray[np.bool_]:
+    """Which stamps lie in continuous trading."""
+    inside = np.zeros(ts.size, np.bool_)
+    for opens, closes in windows:
+        inside |= (ts >= opens) & (ts < closes)
+    return inside
+
+
+def candles_of(bars: BarBatch) -> list[Candle]:
+    """Rows of a batch as candles."""
+    columns = (column.tolist() for column in (bars.ts, bars.open, bars.high, bars.low, bars.close, bars.volume))
+    return [Candle(*row) for row in zip(*columns, strict=True)]
+
+
+def minute_candles(ticks: TickBatch, windows: WindowsNs) -> list[Candle]:
+    """One-minute candles of one symbol's rows in continuous trading, counting volume from the rows before it."""
+    inside = np.flatnonzero(in_windows(ticks.ts, windows))
+    if not inside.size:
+        return []
+    candles = candles_of(ticks_to_bars(select(ticks, inside)))
+    first_row = int(inside[0])
+    before = int(ticks.volume[first_row - 1]) if first_row else 0
+    # The first bar counts from its own first tick; at an exchange that tick's shares are traded within the bar.
+    first = candles[0]
+    added = max(int(ticks.volume[first_row]) - before, 0)
+    return [first._replace(volume=first.volume + added), *candles[1:]]
+
+
+def longer_candles(candles: Sequence[Candle], unit: str, interval: int) -> list[Candle]:
+    """One-minute candles, oldest first, put together to longer ones, which start where the exchange starts them.
+
+    Args:
+        candles: one-minute candles, oldest first.
+        unit: minutes, hours, days, weeks or months.
+        interval: how many of them; counted from the session's open for minutes and hours, else 1.
+    """
+    joined: list[Candle] = []
+    for candle in candles:
+        start = _start_of(candle.ts, unit, interval)
+        if joined and joined[-1].ts == start:
+            joined[-1] = _join(joined[-1], candle)
+        else:
+            joined.append(candle._replace(ts=start))
+    return joined
+
+
+def _join(first: Candle, then: Candle) -> Candle:
+    return Candle(
+        first.ts,
+        first.open,
+        max(first.high, then.high),
+        min(first.low, then.low),
+        then.close,
+        first.volume + then.volume,
+    )
+
+
+def _start_of(ts: int, unit: str, interval: int) -> int:
+    if unit in MINUTES_PER_UNIT:
+        session = session_on(ist_date(ts))
+        opens = session.open_ns(False) if session else ts
+        length = MINUTES_PER_UNIT[unit] * interval * NS_PER_MINUTE
+        return ts if length == NS_PER_MINUTE or ts < opens else opens + (ts - opens) // length * length
+    day = ist_date(ts)
+    if unit == "weeks":
+        day -= timedelta(days=day.weekday())
+    elif unit == "months":
+        day = day.replace(day=1)
+    return midnight_ns(day)
+
+
+def midnight_ns(day: date) -> int:
+    """00:00 IST of a date, ns UTC."""
+    return (day - date(1970, 1, 1)).days * NS_PER_DAY - IST_OFFSET_NS
+
+
+def between(candles: Iterable[Candle], first: date, last: date) -> list[Candle]:
+    """Candles that start on the dates from ``first`` to ``last``."""
+    lowest, highest = midnight_ns(first), midnight_ns(last + timedelta(days=1))
+    return [candle for candle in candles if lowest <= candle.ts < highest]

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Insert, Table, bindparam, delete, insert, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from quant_platform.adapters.ledger import beginning
@@ -28,6 +28,9 @@ from quant_platform.adapters.ledger.tables import (
 from quant_platform.adapters.ledger.views import LedgerDatabase
 from quant_platform.domain.errors import LedgerError
 from quant_platform.ports.ledger_store import LedgerBlock, RunRequest, RunStart, RunSummary
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 
 def utc_now() -> datetime:
@@ -180,14 +183,18 @@ def _write_rows(connection: Connection, rows: BlockRows) -> None:
 
 
 def _upsert_sqlite(table: Table) -> Insert:
-    return _last_word(sqlite.insert(table))
+    from sqlalchemy.dialects.sqlite import insert as sqlite_insert  # noqa: PLC0415 - only the one in use
+
+    return _last_word(sqlite_insert(table))
 
 
 def _upsert_postgres(table: Table) -> Insert:
-    return _last_word(postgresql.insert(table))
+    from sqlalchemy.dialects.postgresql import insert as postgres_insert  # noqa: PLC0415 - only the one in use
+
+    return _last_word(postgres_insert(table))
 
 
-def _last_word(statement: sqlite.Insert | postgresql.Insert) -> Insert:
+def _last_word(statement: "sqlite.Insert | postgresql.Insert") -> Insert:
     """A point of the equity curve, which replaces an earlier one of the same moment."""
     return statement.on_conflict_do_update(
         index_elements=["run_id", "ts_ns"],

@@ -1,0 +1,104 @@
+"""The ledger's schema: the same by migration and directly, newer ones refused, and good for Postgres."""
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from quant_platform.adapters.ledger.schema import MIGRATIONS
+from quant_platform.adapters.ledger.sql import SqlLedger
+from quant_platform.adapters.ledger.tables import HEAD_REVISION, metadata
+from quant_platform.domain.errors import ConfigurationError
+
+TABLES = (
+    "audit_log",
+    "consumer_offsets",
+    "equity_curve",
+    "executed_orders",
+    "instruments",
+    "orders",
+    "outbox",
+    "portfolios",
+    "positions",
+    "refusals",
+    "runs",
+    "runtime_state",
+    "scanner_results",
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.sqlite"
+
+
+def test_migrations_and_metadata_make_the_same_schema(tmp_path: Path) -> None:
+    def schema(path: Path, durable: bool) -> dict[str, list[str]]:
+        SqlLedger(path, durable).close()
+        with sqlite3.connect(path) as raw:
+            made = raw.execute("SELECT name, coalesce(sql, '') FROM sqlite_master").fetchall()
+        return {name: sorted(line.strip("\t ,") for line in sql.splitlines()) for name, sql in made}
+
+    migrated = schema(tmp_path / "migrated.sqlite", durable=True)
+    assert migrated == schema(tmp_path / "direct.sqlite", durable=False)
+    assert {*TABLES, "alembic_version"} <= set(migrated)
+
+
+def test_the_newest_migration_is_the_one_the_program_expects() -> None:
+    config = Config()
+    config.set_main_option("script_location", MIGRATIONS.as_posix())
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD_REVISION]
+
+
+def test_a_ledger_newer_than_the_program_is_refused(path: Path) -> None:
+    SqlLedger(path).close()
+    with sqlite3.connect(path) as raw:
+        raw.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(ConfigurationError, match=r"schema 9999, newer than this program's .* — upgrade"):
+        SqlLedger(path)
+
+
+def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+    path.write_text("This is a letter, not a ledger. " * 100)
+    with pytest.raises(ConfigurationError, match="not a ledger of ours"):
+        SqlLedger(path)
+
+
+def test_a_ledger_of_this_version_opens_without_loading_alembic(path: Path) -> None:
+    SqlLedger(path).close()
+    code = (
+        "import sys; from quant_platform.adapters.ledger.sql import SqlLedger; "
+        "SqlLedger(sys.argv[1]).close(); print('alembic' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_live_ledger_is_durable_and_a_throw_away_one_is_not(tmp_path: Path) -> None:
+    def pragmas(durable: bool) -> tuple[Any, ...]:
+        with (
+            SqlLedger(tmp_path / f"{durable}.sqlite", durable) as ledger,
+            ledger._engine.connect() as connection,
+        ):
+            names = ("journal_mode", "synchronous", "foreign_keys")
+            return tuple(connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names)
+
+    assert pragmas(durable=True) == ("wal", 2, 1)
+    assert pragmas(durable=False) == ("memory", 0, 1)
+
+
+def test_the_schema_can_be_made_on_postgres() -> None:
+    dialect = postgresql.dialect()
+    made = [str(CreateTable(table).compile(dialect=dialect)) for table in metadata.sorted_tables]
+    made += [str(CreateIndex(i).compile(dialect=dialect)) for t in metadata.sorted_tables for i in t.indexes]
+    ddl = "\n".join(made)
+    assert "balance NUMERIC(20, 2) NOT NULL" in ddl
+    assert "timestamp TIMESTAMP WITH TIME ZONE NOT NULL" in ddl
+    assert "id BIGSERIAL NOT NULL" in ddl
+    assert "state BYTEA NOT NULL" in ddl

@@ -9,7 +9,8 @@ PYTEST_ARGS ?=
 
 PY := .venv/bin/python
 LOCKED := pyproject.toml uv.lock infra/setup.sh
-KERNELS := quant_platform/kernel.py $(shell find quant_platform/domain quant_platform/indicators quant_platform/services -name '*.py')
+SOURCES := $(addprefix quant_platform/,domain ports protocol indicators services)
+KERNELS := quant_platform/kernel.py $(shell find $(SOURCES) -name '*.py')
 
 # A .venv that was copied along with the checkout still points to the old place.
 ifneq ($(wildcard .venv/.checkout),)

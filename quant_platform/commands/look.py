@@ -2,11 +2,11 @@
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that --help answers at once
 
 import sys
-from typing import Annotated
+from pathlib import Path
 
 import typer
 
-from quant_platform.commands import values
+from quant_platform.commands import flags
 from quant_platform.domain.errors import SafetyError
 from quant_platform.hosts.options import DoctorOptions, LookOptions, ResetOptions, ScanOptions
 
@@ -48,10 +48,10 @@ def register(app: typer.Typer) -> None:
 
 
 def scan(
-    url: Annotated[str | None, typer.Option(metavar="URL", help="Of a running exchange. [default: Upstox]")] = None,
-    token: Annotated[str | None, typer.Option(help="For that exchange. [default: the settings' token]")] = None,
-    json: values.Json = False,
-    config: values.ConfigFile = None,
+    url: flags.ScanUrl = None,
+    token: flags.ScanToken = None,
+    json: flags.Json = False,
+    config: flags.ConfigFile = None,
 ) -> None:
     """Scan the whole universe once, now."""
     from quant_platform.hosts import scan as host
@@ -60,35 +60,37 @@ def scan(
 
 
 def orders(
-    home: values.Home = None,
-    portfolio: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only of this portfolio. [default: all]")
-    ] = None,
-    last: Annotated[int, typer.Option(min=1, metavar="N", help="How many, the newest.")] = 20,
-    json: values.Json = False,
-    config: values.ConfigFile = None,
+    home: flags.Home = None,
+    portfolio: flags.OnePortfolio = None,
+    last: flags.LastRows = 20,
+    json: flags.Json = False,
+    config: flags.ConfigFile = None,
 ) -> None:
     """Print the newest orders and their reasons."""
     from quant_platform.hosts import look as host
 
-    host.orders(LookOptions(home=values.home_folder(home, config), portfolio=portfolio, last=last, json=json))
+    host.orders(LookOptions(home=_home_folder(home, config), portfolio=portfolio, last=last, json=json))
 
 
 @portfolio_app.command("list")
-def portfolio_list(home: values.Home = None, json: values.Json = False, config: values.ConfigFile = None) -> None:
+def portfolio_list(
+    home: flags.Home = None,
+    json: flags.Json = False,
+    config: flags.ConfigFile = None,
+) -> None:
     """Print every portfolio: balance, equity, open positions, how its last run ended."""
     from quant_platform.hosts import look as host
 
-    host.portfolios(LookOptions(home=values.home_folder(home, config), json=json))
+    host.portfolios(LookOptions(home=_home_folder(home, config), json=json))
 
 
 @portfolio_app.command("reset")
 def portfolio_reset(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The portfolio.")],
-    capital: values.Capital = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    home: values.Home = None,
-    config: values.ConfigFile = None,
+    name: flags.PortfolioName,
+    capital: flags.Capital = None,
+    yes: flags.Yes = False,
+    home: flags.Home = None,
+    config: flags.ConfigFile = None,
 ) -> None:
     """Start a portfolio anew with its starting capital; its past orders stay in the ledger."""
     if not yes:
@@ -97,18 +99,25 @@ def portfolio_reset(
         typer.confirm(f"Start portfolio {name} anew? Its open positions are given up.", abort=True)
     from quant_platform.hosts import look as host
 
-    host.reset(ResetOptions(home=values.home_folder(home, config), portfolio=name, capital=capital))
+    host.reset(ResetOptions(home=_home_folder(home, config), portfolio=name, capital=capital))
 
 
 @config_app.command("show")
-def config_show(json: values.Json = False, config: values.ConfigFile = None) -> None:
+def config_show(
+    json: flags.Json = False,
+    config: flags.ConfigFile = None,
+) -> None:
     """Print every setting, where it came from, and secrets masked."""
     from quant_platform.hosts import look as host
 
     host.settings(config, as_json=json)
 
 
-def doctor(home: values.Home = None, json: values.Json = False, config: values.ConfigFile = None) -> None:
+def doctor(
+    home: flags.Home = None,
+    json: flags.Json = False,
+    config: flags.ConfigFile = None,
+) -> None:
     """Check everything the platform stands on.
 
     A verdict for each part and the cure where something is wrong; exit code 1 if anything is broken.
@@ -117,3 +126,11 @@ def doctor(home: values.Home = None, json: values.Json = False, config: values.C
 
     if not host.run(DoctorOptions(home=home, json=json, config=config)):
         raise typer.Exit(1)
+
+
+def _home_folder(given: Path | None, config: Path | None) -> Path:
+    if given is not None:
+        return given
+    from quant_platform.hosts.config import load_settings
+
+    return load_settings(config).paths.home

@@ -1,14 +1,14 @@
 """``quant backtest``, ``quant up`` and ``quant exchange``: the commands that run a market."""
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that --help answers at once
 
-from datetime import date, time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
 import typer
 
-from quant_platform.commands import values
-from quant_platform.hosts.options import BacktestOptions, Source, Subscription, UpOptions
+from quant_platform.commands import flags, values
+from quant_platform.hosts.options import BacktestOptions, Source, UpOptions
 from quant_platform.simulator.options import ExchangeOptions
 
 if TYPE_CHECKING:
@@ -45,17 +45,6 @@ Examples:
 When ready it prints one JSON line: {"url": …, "token": …, "depth": true|false}.
 """
 
-Data = Annotated[
-    list[str] | None,
-    typer.Option("--data", metavar="PATH...", help="Files, folders or globs of candles or ticks, one or several."),
-]
-Day = Annotated[
-    date | None,
-    typer.Option("--date", metavar="YYYY-MM-DD", parser=values.read_date, help="The market's day (IST)."),
-]
-Seed = Annotated[int, typer.Option(min=0, help="Of the demo market: another seed is another day.")]
-Cut = Annotated[int, typer.Option(min=0, metavar="N", help="Cut the feed N times, 1 to 120 simulated seconds each.")]
-
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
@@ -65,34 +54,19 @@ def register(app: typer.Typer) -> None:
 
 
 def backtest(
-    data: Data = None,
-    first: Annotated[
-        date | None,
-        typer.Option("--from", metavar="YYYY-MM-DD", parser=values.read_date, help="First IST date to take."),
-    ] = None,
-    last: Annotated[
-        date | None,
-        typer.Option("--to", metavar="YYYY-MM-DD", parser=values.read_date, help="Last IST date to take, inclusive."),
-    ] = None,
-    symbols: Annotated[
-        list[str] | None,
-        typer.Option(metavar="SYMBOL...", help="Only these: RELIANCE,TCS or NSE_EQ:RELIANCE. [default: all]"),
-    ] = None,
-    strategy: values.Strategy = None,
-    parameters: values.Parameters = None,
-    capital: values.Capital = None,
-    latency_ms: values.LatencyMs = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Write summary, orders, equity curve and pictures there."),
-    ] = None,
-    json: values.Json = False,
-    skip_bad_rows: Annotated[
-        bool,
-        typer.Option("--skip-bad-rows", help="Count implausible rows and go on instead of refusing the file."),
-    ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, hidden=True)] = 65_536,
-    config: values.ConfigFile = None,
+    data: flags.Data = None,
+    first: flags.First = None,
+    last: flags.Last = None,
+    symbols: flags.Symbols = None,
+    strategy: flags.Strategy = None,
+    parameters: flags.Parameters = None,
+    capital: flags.Capital = None,
+    latency_ms: flags.LatencyMs = None,
+    report: flags.Report = None,
+    json: flags.Json = False,
+    skip_bad_rows: flags.SkipBadRows = False,
+    batch_size: flags.BatchSize = 65_536,
+    config: flags.ConfigFile = None,
 ) -> None:
     """Run the strategy over your own files.
 
@@ -122,35 +96,24 @@ def backtest(
 
 
 def up(
-    source: Annotated[
-        Source,
-        typer.Option(help="demo: a simulated exchange; replay: it serves your files; upstox: the market."),
-    ] = "demo",
-    data: Data = None,
-    subscribe: Annotated[
-        Subscription | None, typer.Option(help="The scanner's picks, or every symbol. [default: scanner]")
-    ] = None,
-    speed: Annotated[
-        float | None,
-        typer.Option(
-            metavar="N|max",
-            parser=values.read_speed,
-            help="Times the market's own speed. [default: 60; upstox 1]",
-        ),
-    ] = None,
-    until_close: Annotated[bool, typer.Option("--until-close", help="Leave after the day's summary.")] = False,
-    day: Day = None,
-    seed: Seed = 1,
-    capital: values.Capital = None,
-    latency_ms: values.LatencyMs = None,
-    strategy: values.Strategy = None,
-    parameters: values.Parameters = None,
-    home: values.Home = None,
-    portfolio: Annotated[str, typer.Option(metavar="NAME", help="Which portfolio of the ledger.")] = "default",
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start the portfolio anew.")] = False,
-    cut: Cut = 0,
-    json: values.Json = False,
-    config: values.ConfigFile = None,
+    source: flags.UpSource = "demo",
+    data: flags.Data = None,
+    subscribe: flags.Subscribe = None,
+    speed: flags.UpSpeed = None,
+    until_close: flags.UntilClose = False,
+    day: flags.Day = None,
+    seed: flags.Seed = 1,
+    capital: flags.Capital = None,
+    latency_ms: flags.LatencyMs = None,
+    strategy: flags.Strategy = None,
+    parameters: flags.Parameters = None,
+    home: flags.Home = None,
+    portfolio: flags.Portfolio = "default",
+    fresh: flags.Fresh = False,
+    cut: flags.Cut = 0,
+    json: flags.Json = False,
+    picture: flags.Picture = None,
+    config: flags.ConfigFile = None,
 ) -> None:
     """Run the whole platform in one process.
 
@@ -158,13 +121,7 @@ def up(
     """
     _check_source(source, data)
     if source == "upstox":
-        for flag, given in {
-            "--speed": speed is not None,
-            "--date": day is not None,
-            "--cut": cut > 0,
-        }.items():
-            if given:
-                raise typer.BadParameter("the real market has its own; use it with demo or replay", param_hint=flag)
+        _refuse({"--speed": speed is not None, "--date": day is not None, "--cut": cut > 0})
     if not portfolio.strip():
         raise typer.BadParameter("a portfolio needs a name", param_hint="--portfolio")
     settings = _settings(config)
@@ -184,6 +141,7 @@ def up(
         fresh=fresh,
         cut=cut,
         json=json,
+        picture=picture,
         config=settings.file,
     )
     from quant_platform.hosts import up as host
@@ -192,45 +150,20 @@ def up(
 
 
 def exchange(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 takes any free one.")] = 0,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            help="What clients must show; QUANT_EXCHANGE_TOKEN keeps it off the process list. [default: a new one]",
-            envvar="QUANT_EXCHANGE_TOKEN",
-            show_envvar=False,
-        ),
-    ] = None,
-    source: Annotated[Literal["demo", "replay"], typer.Option(help="A seeded market, or your files.")] = "demo",
-    data: Data = None,
-    day: Day = None,
-    seed: Seed = 1,
-    speed: Annotated[
-        float, typer.Option(metavar="N|max", parser=values.read_speed, help="max: the client drives the clock.")
-    ] = 1.0,
-    start: Annotated[
-        time | None,
-        typer.Option(metavar="HH:MM", parser=values.read_time, help="Begin here (IST). [default: the pre-open]"),
-    ] = None,
-    seek: Annotated[
-        int | None,
-        typer.Option(
-            metavar="MOMENT",
-            parser=values.read_moment,
-            help="Begin at this IST moment of any day (2026-07-31T10:30, or ns UTC); what lies before is not sent.",
-        ),
-    ] = None,
-    run_at_once: Annotated[
-        bool, typer.Option("--run-at-once", help="Let the clock run before the first feed connects.")
-    ] = False,
-    cut: Cut = 0,
-    rate_limit: Annotated[
-        bool, typer.Option("--rate-limit", help="Answer 429 beyond the broker's published limits.")
-    ] = False,
-    exit_with_parent: Annotated[
-        bool, typer.Option("--exit-with-parent", help="Stop when standard input ends.")
-    ] = False,
+    host: flags.Host = "127.0.0.1",
+    port: flags.Port = 0,
+    token: flags.ServerToken = None,
+    source: flags.ExchangeSource = "demo",
+    data: flags.Data = None,
+    day: flags.Day = None,
+    seed: flags.Seed = 1,
+    speed: flags.ExchangeSpeed = 1.0,
+    start: flags.Start = None,
+    seek: flags.Seek = None,
+    run_at_once: flags.RunAtOnce = False,
+    cut: flags.Cut = 0,
+    rate_limit: flags.RateLimit = False,
+    exit_with_parent: flags.ExitWithParent = False,
 ) -> None:
     """Serve an Upstox-compatible exchange.
 
@@ -262,6 +195,12 @@ def _check_source(source: Source, data: list[str] | None) -> None:
         raise typer.BadParameter("a replay needs at least one file, folder or glob", param_hint="--data")
     if source != "replay" and data:
         raise typer.BadParameter(f"--source {source} reads no files; use --source replay", param_hint="--data")
+
+
+def _refuse(given: Mapping[str, bool]) -> None:
+    for flag, is_given in given.items():
+        if is_given:
+            raise typer.BadParameter("the real market has its own; use it with demo or replay", param_hint=flag)
 
 
 def _settings(config: Path | None) -> "Settings":

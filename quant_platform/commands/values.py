@@ -1,12 +1,9 @@
 """What people type on the command line, read into plain values; errors name the option."""
-# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that --help answers at once
 
 import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
-from typing import Annotated
 
 import typer
 from typer.core import TyperCommand
@@ -118,45 +115,3 @@ def read_symbols(given: Iterable[str]) -> tuple[str, ...]:
 def finite(speed: float) -> float | None:
     """A speed as hosts take it: None for ``max``."""
     return None if math.isinf(speed) else speed
-
-
-def home_folder(given: Path | None, config: Path | None) -> Path:
-    """The folder asked for, else the settings' own."""
-    if given is not None:
-        return given
-    from quant_platform.hosts.config import load_settings
-
-    return load_settings(config).paths.home
-
-
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="Settings file. [default: $QUANT_CONFIG, else ./quant.toml]"),
-]
-Home = Annotated[
-    Path | None,
-    typer.Option("--home", metavar="DIR", help="Where ledger and ticks are kept. [default: user_data]"),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object last on standard output.")]
-Parameters = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the rules; may be given several times."),
-]
-LatencyMs = Annotated[
-    int | None,
-    typer.Option(
-        min=0,
-        max=3_600_000,
-        metavar="MS",
-        help="Order latency; the same as --set latency_ms=MS. [default: 200]",
-    ),
-]
-Strategy = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="A built-in strategy, or the path of your own .py file. [default: momentum]"),
-]
-
-Capital = Annotated[
-    int | None,
-    typer.Option("--capital", metavar="RUPEES", help="Start with this much. [default: 20000]", parser=read_capital),
-]

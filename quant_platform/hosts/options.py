@@ -68,6 +68,7 @@ class UpOptions:
         fresh: start the portfolio anew, whatever is stored.
         cut: how many times the simulated exchange cuts the feed.
         json: print one JSON object last on standard output, and no live view.
+        picture: write the view as an SVG picture there.
         config: the settings file in force, None where there is none; the token is read anew through it.
     """
 
@@ -86,6 +87,7 @@ class UpOptions:
     fresh: bool = False
     cut: int = 0
     json: bool = False
+    picture: Path | None = None
     config: Path | None = None
 
 

@@ -25,7 +25,6 @@ Start here:
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused for safety.
 Every command has its own --help. QUANT_DEBUG=1 shows the traceback of an error.
 """
-INTERRUPTED = 130  # 128 + SIGINT, as shells expect
 
 app = typer.Typer(
     name="quant",
@@ -70,19 +69,19 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     """Run ``quant`` with these arguments (the process's own by default) and answer its exit code."""
     try:
         result = typer.main.get_command(app).main(arguments, prog_name="quant", standalone_mode=False)
-    except Exit as leave:
+    except Exit as leave:  # also of Ctrl-C: Typer makes it 130, as shells expect
         return leave.exit_code
     except BrokenPipeError:
         # The reader (head, less) has gone: let the interpreter's own flush at exit go nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (Exception, KeyboardInterrupt) as error:
+    except Exception as error:
         message, code = _explained(error)
         return _failed(message, code)
     return result if isinstance(result, int) else 0
 
 
-def _explained(error: BaseException) -> tuple[str, int]:
+def _explained(error: Exception) -> tuple[str, int]:
     match error:
         case QuantError():
             return str(error), error.exit_code
@@ -90,8 +89,8 @@ def _explained(error: BaseException) -> tuple[str, int]:
             context = getattr(error, "ctx", None)
             path = context.command_path if context is not None else "quant"
             return f"{error.format_message()} — see {path} --help", error.exit_code
-        case KeyboardInterrupt() | Abort():
-            return "stopped", INTERRUPTED
+        case Abort():
+            return "stopped, nothing was changed", 1
         case _:
             cure = "run it again with QUANT_DEBUG=1 for the traceback, and report it"
             return f"internal error, {type(error).__name__}: {error} — {cure}", 1

@@ -145,7 +145,12 @@ def _side_by_side(*parts: RenderableType) -> Table:
 def _panel(title: str, content: RenderableType, rows: int | None = None) -> Panel:
     height = None if rows is None else rows + 2
     return Panel(
-        content, title=f"[bold]{title}[/]", title_align="left", box=box.ROUNDED, border_style="blue", height=height
+        content,
+        title=Text(title, style="bold"),
+        title_align="left",
+        box=box.ROUNDED,
+        border_style="blue",
+        height=height,
     )
 
 

@@ -195,6 +195,8 @@ class UpstoxFeed:
             what = f"the feed at {where} refused the connection [HTTP {status}]"
             if status == HTTPStatus.UNAUTHORIZED:
                 raise AuthenticationError(what, LOGIN_CURE, status=status) from None
+            if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise UnavailableError(what, "try again") from None
             raise BrokerError(what, "see whether this account may use the feed", status=status) from None
         except (OSError, InvalidHandshake, InvalidURI, ConnectionClosed) as error:
             # The text of the error is left out: it may repeat the URL.

@@ -18,6 +18,14 @@ STATE = np.dtype(
 
 
 @kernel
+def reset(state: Any) -> None:
+    """No bar counted yet."""
+    state["closes"] = 0
+    state["gain"] = 0.0
+    state["loss"] = 0.0
+
+
+@kernel
 def push(state: Any, close: int, period: int) -> None:
     """Count a closed bar: avg ← (avg × (period − 1) + change) / period, the first average being a plain mean.
 

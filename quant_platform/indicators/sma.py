@@ -18,6 +18,14 @@ STATE = np.dtype(
 
 
 @kernel
+def reset(state: Any) -> None:
+    """No bar counted yet."""
+    state["closes"] = 0
+    state["oldest"] = 0
+    state["total"] = 0
+
+
+@kernel
 def push(state: Any, rings: Any, row: int, close: int) -> None:
     """Count a closed bar.
 

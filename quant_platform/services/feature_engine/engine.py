@@ -93,10 +93,14 @@ def _enrich(state: Any, rings: Any, ticks: TickBatch, out: EnrichedBatch, rsi_pe
 
 
 @kernel
-def _insert_bars(state: Any, rings: Any, bars: BarBatch, rsi_period: int) -> None:
+def _insert_bars(state: Any, rings: Any, bars: BarBatch, rsi_period: int, anew: bool) -> None:
     for i in range(bars.ts.size):
         record = state[bars.symbol[i]]
         _touch(record)
+        if anew and (i == 0 or bars.symbol[i] != bars.symbol[i - 1]):
+            minute_bar.reset(record["bar"])
+            rsi.reset(record["rsi"])
+            sma.reset(record["sma"])
         running = record["bar"]
         if running["end"] != 0 and running["end"] <= bars.ts[i]:
             minute_bar.close(running)
@@ -143,10 +147,16 @@ class FeatureEngine:
         _enrich(self._state, self._rings, ticks, out, self._rsi_period, self._depth)
         return out
 
-    def on_bars(self, bars: BarBatch) -> None:
-        """Warm-up or repair: closed bars that come, in the stream's order, before the next tick."""
+    def on_bars(self, bars: BarBatch, *, anew: bool) -> None:
+        """Closed bars from history that come, in the stream's order, before the symbols' next ticks.
+
+        Args:
+            bars: grouped by symbol, oldest first.
+            anew: warm-up: the symbols' bars start with these, whatever was counted before. Otherwise repair: they
+                go on, and the first one replaces a running bar of its minute.
+        """
         self._make_room(bars.symbol)
-        _insert_bars(self._state, self._rings, bars, self._rsi_period)
+        _insert_bars(self._state, self._rings, bars, self._rsi_period, anew)
 
     def snapshot(self) -> bytes:
         """All symbols' state."""

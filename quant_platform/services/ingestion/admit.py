@@ -190,6 +190,12 @@ class Admission:
         late = int(np.count_nonzero(ticks.flags & LATE))
         return Admitted(ticks, late, duplicates)
 
+    def next_seq(self, number: int, ts: int) -> int:
+        """The ``seq`` that the symbol's next tick will bear if it comes on the date of ``ts`` (ns UTC)."""
+        if number >= self._state.size or self._state[number]["day"] != trading_day(ts):
+            return 1
+        return int(self._state[number]["seq"]) + 1
+
     def snapshot(self) -> bytes:
         """The last tick of every symbol."""
         return pack(KIND, {"state": self._state, "kept": self._kept})

@@ -7,7 +7,13 @@ from quant_platform.kernel import kernel
 
 
 @kernel
-def post(account: Any, position: Any, fill: Fill, stop_value: int) -> tuple[int, int]:
+def can_pay(account: Any, position: Any, cost: int) -> bool:
+    """Whether the pending entry's value and charges fit the cash that no other pending entry holds."""
+    return cost <= account["cash"] - (account["held"] - position["hold"])
+
+
+@kernel
+def post(account: Any, position: Any, fill: Fill) -> tuple[int, int]:
     """Book one fill of a whole order.
 
     Buy: cash −= value + charges. Sell: cash += value − charges, and the position is gone.
@@ -16,7 +22,6 @@ def post(account: Any, position: Any, fill: Fill, stop_value: int) -> tuple[int,
         account: record of :data:`~.state.ACCOUNT`.
         position: record of :data:`~.state.POSITION` of the fill's symbol.
         fill: the fill.
-        stop_value: for a buy, where its stop stands.
 
     Returns:
         ``(gross, pnl)`` in paise of a sell: value less the position's buy value, before and after the charges of both
@@ -28,7 +33,6 @@ def post(account: Any, position: Any, fill: Fill, stop_value: int) -> tuple[int,
         position["buy_value"] = fill.value
         position["buy_charges"] = fill.charges
         position["opened_at"] = fill.ts
-        position["stop_value"] = stop_value
         mark(account, position)
         return 0, 0
     account["cash"] += fill.value - fill.charges

@@ -82,7 +82,7 @@ def _fill(
     """Fill the pending order for ``value``; an entry that no longer fits the cash is refused instead."""
     side = position["side"]
     charges = total_charges(value, side, times.rates)
-    if side == BUY and not risk.fits_at_fill(account, position["hold"], value + charges):
+    if side == BUY and not ledger.can_pay(account, position, value + charges):
         account["refusals"][INSUFFICIENT_CASH] += 1
         account["slots"] -= 1
         event = _note_order(account, position, events, REFUSED, ts, symbol, row)
@@ -90,8 +90,9 @@ def _fill(
         paper_exchange.release(account, position)
         return event
     quantity = position["order_quantity"]
-    stop_value = risk.stop_value(account, value, quantity)
-    gross, pnl = ledger.post(account, position, Fill(ts, symbol, side, quantity, value, charges), stop_value)
+    gross, pnl = ledger.post(account, position, Fill(ts, symbol, side, quantity, value, charges))
+    if side == BUY:
+        risk.set_stop(account, position)
     event = _note_order(account, position, events, FILLED, ts, symbol, row)
     event["value"] = value
     event["charges"] = charges

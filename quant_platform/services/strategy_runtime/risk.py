@@ -55,12 +55,7 @@ def approve_exit(quantity: int, intent: Intent) -> Approved:
 
 
 @kernel
-def fits_at_fill(account: Any, hold: int, cost: int) -> bool:
-    """Whether an entry's value and charges fit the cash that other pending entries do not hold."""
-    return cost <= account["cash"] - (account["held"] - hold)
-
-
-@kernel
-def stop_value(account: Any, buy_value: int, quantity: int) -> int:
-    """What the position may be worth before its stop is touched: value − quantity × floor(risk / quantity)."""
-    return buy_value - quantity * (account["risk"] // quantity)
+def set_stop(account: Any, position: Any) -> None:
+    """Where a new position's stop is touched: worth buy value − quantity × floor(risk / quantity), or less."""
+    quantity = position["quantity"]
+    position["stop_value"] = position["buy_value"] - quantity * (account["risk"] // quantity)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from quant_platform.domain.charges import rates_on
 from quant_platform.domain.errors import CalendarError, StrategyError
 from quant_platform.domain.instruments import SymbolTable
+from quant_platform.domain.money import PAISE_PER_RUPEE
 from quant_platform.domain.orders import BUY, EVENT, Refusal
 from quant_platform.domain.session import Session, ist_date, ns_at, session_on
 from quant_platform.domain.snapshots import grow, pack, unpack
@@ -21,7 +22,7 @@ from quant_platform.domain.ticks import (
     EnrichedBatch,
     trading_day,
 )
-from quant_platform.ports.ledger_store import LedgerBlock, OpenPosition
+from quant_platform.ports.ledger_store import EquityRow, LedgerBlock, OpenPosition
 from quant_platform.services.strategy_runtime import loop, risk
 from quant_platform.services.strategy_runtime.journal import Journal
 from quant_platform.services.strategy_runtime.schema import TradingSettings
@@ -73,6 +74,23 @@ def session_times(session: Session, settings: TradingSettings) -> SessionTimes:
     if settings.entry_until is not None:
         until = np.minimum(square_off, ns_at(session.day, settings.entry_until))
     return SessionTimes(square_off, close, until, rates_on(session.day))
+
+
+def features_of(batch: EnrichedBatch) -> Features:
+    """A batch as a strategy sees it; only the price column is new memory."""
+    ticks = batch.ticks
+    return Features(
+        ts=ticks.ts,
+        symbol=ticks.symbol,
+        ltp=ticks.ltp / np.float64(PAISE_PER_RUPEE),
+        volume=ticks.volume,
+        vwap=batch.vwap,
+        rsi=batch.rsi,
+        obi=batch.obi,
+        sma=batch.sma,
+        spread=batch.spread,
+        aggressor=batch.aggressor,
+    )
 
 
 class StrategyRuntime:
@@ -138,7 +156,7 @@ class StrategyRuntime:
             StrategyError: the strategy answered with something else than it promised.
         """
         self._make_room()
-        features = Features.of(batch)
+        features = features_of(batch)
         if isinstance(self._strategy, TickStrategy):
             self._ask_tick_by_tick(self._strategy, batch, features)
         else:
@@ -150,6 +168,10 @@ class StrategyRuntime:
         """Let time pass without a tick: timers due up to ``ts`` (ns UTC) fire, stamped by the rule."""
         self._make_room()
         self._fire_until(ts)
+
+    def mark_close(self, ts: int) -> None:
+        """End a session's equity curve with a point at ``ts`` (ns UTC), after all its timers."""
+        self.journal.equity.append(EquityRow(ts, self.cash, self.equity))
 
     def block(self, moment: int) -> LedgerBlock:
         """What happened since the journal was last cleared, for one commit."""

@@ -7,9 +7,6 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from quant_platform.domain.money import PAISE_PER_RUPEE
-from quant_platform.domain.ticks import EnrichedBatch
-
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
 
@@ -28,24 +25,6 @@ class Features:
     sma: Floats  # rupees
     spread: Floats  # rupees
     aggressor: NDArray[np.uint8]  # AGGRESSOR_NONE, AGGRESSOR_BUY, AGGRESSOR_SELL
-
-    @classmethod
-    def of(cls, batch: EnrichedBatch) -> "Features":
-        """The view of a batch; only the price column is new memory."""
-        ticks = batch.ticks
-        ltp = ticks.ltp / np.float64(PAISE_PER_RUPEE)
-        return cls(
-            ticks.ts,
-            ticks.symbol,
-            ltp,
-            ticks.volume,
-            batch.vwap,
-            batch.rsi,
-            batch.obi,
-            batch.sma,
-            batch.spread,
-            batch.aggressor,
-        )
 
     def row(self, i: int) -> "FeatureRow":
         """One tick as plain numbers."""

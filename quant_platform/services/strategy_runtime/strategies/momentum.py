@@ -5,18 +5,17 @@ from dataclasses import dataclass
 from quant_platform.services.strategy_runtime.strategy import Booleans, FeatureRow, Features
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """What ``--set`` can change."""
-
-    rsi_entry: float = 50.0
-    rsi_exit: float = 45.0
-
-
 class Momentum:
     """Buy when price > VWAP, RSI > 50 and OBI > 0; sell when price < VWAP or RSI < 45."""
 
     name = "momentum"
+
+    @dataclass(frozen=True, slots=True)
+    class Parameters:
+        """What ``--set`` can change."""
+
+        rsi_entry: float = 50.0
+        rsi_exit: float = 45.0
 
     def __init__(self, parameters: Parameters) -> None:
         self.parameters = parameters

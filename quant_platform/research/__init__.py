@@ -1,0 +1,1 @@
+"""Research over stored data: backtests and their reports."""

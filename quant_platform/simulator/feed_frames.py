@@ -27,6 +27,8 @@ MODES = (LTPC, FULL, OPTION_GREEKS)
 
 _HAS_DEPTH, _HAS_TRADED, _HAS_BAR, _IS_INDICATIVE = 1, 2, 4, 8
 
+_LIVE = Template().constant(integer(1, wire.live_feed)).integer(3, "now")
+
 Rows = NDArray[np.int64]
 
 
@@ -112,11 +114,10 @@ class FrameWriter:
         frame_of_row = np.searchsorted(day.frames.starts, rows, side="right") - 1
         firsts = np.flatnonzero(np.diff(frame_of_row, prepend=-1))
         frames = frame_of_row[firsts]
-        stamps = (day.frames.ts[frames] // NS_PER_MS).tolist()
+        stamps = _LIVE.pour({"now": day.frames.ts[frames] // NS_PER_MS}, frames.size)
         lasts = [*firsts[1:].tolist(), rows.size]
-        live = integer(1, wire.live_feed)
         written = [
-            b"".join((live, *entries[first:last], integer(3, stamp)))
+            b"".join((stamp, *entries[first:last]))
             for first, last, stamp in zip(firsts.tolist(), lasts, stamps, strict=True)
         ]
         return written, day.frames.starts[frames + 1]
@@ -137,34 +138,33 @@ class FrameWriter:
             if rows.size:
                 by_symbol = np.full(len(self._keys), NOT_SUBSCRIBED, np.int8)
                 by_symbol[list(modes)] = list(modes.values())
-                entries = self._entries(day, rows, day.depth_row[rows], by_symbol)
+                entries = self._entries(day, rows, day.depth_row[day.place[rows]], by_symbol)
         # initial_feed is 0, which proto3 leaves off the wire.
         return b"".join((*entries, integer(3, now_ns // NS_PER_MS)))
 
     def _entries(self, day: MarketDay, rows: Rows, depth: Rows, modes: NDArray[np.int8]) -> list[bytes]:
         """Members of the map ``feeds``, one a row; ``depth`` names the row whose levels are shown, or -1."""
-        symbols = day.ticks.symbol[rows]
+        symbols, places = day.ticks.symbol[rows], day.place[rows]
         shapes = (
             np.where(depth >= 0, _HAS_DEPTH, 0)
-            | np.where(day.high[rows] > 0, _HAS_TRADED, 0)
-            | np.where(day.bar[rows] >= 0, _HAS_BAR, 0)
+            | np.where(day.high[places] > 0, _HAS_TRADED, 0)
+            | np.where(day.bar[places] >= 0, _HAS_BAR, 0)
             | np.where(day.indicative[rows] > 0, _IS_INDICATIVE, 0)
         )
         kinds = (modes[symbols].astype(np.int64) * 16 + shapes) * 2 + self._cas[symbols]
         entries = [b""] * rows.size
         numbers = symbols.tolist()
         for kind in np.unique(kinds).tolist():
-            places = np.flatnonzero(kinds == kind)
+            chosen = np.flatnonzero(kinds == kind)
             template = _feed_template(kind // 32, kind // 2 % 16, bool(kind % 2))
-            columns = _columns(day, rows[places], depth[places])
-            feeds = template.pour(columns, places.size)
+            feeds = template.pour(_columns(day, rows[chosen], depth[chosen]), chosen.size)
             heads: dict[int, bytes] = {}
-            for place, feed in zip(places.tolist(), feeds, strict=True):
-                number = numbers[place]
+            for position, feed in zip(chosen.tolist(), feeds, strict=True):
+                number = numbers[position]
                 head = heads.get(number)
                 if head is None:
                     head = heads[number] = self._head(number, template.size)
-                entries[place] = head + feed
+                entries[position] = head + feed
         return entries
 
     def _head(self, number: int, size: int) -> bytes:
@@ -179,25 +179,25 @@ def _rupees(paise: NDArray[np.int32]) -> NDArray[np.float64]:
 
 def _columns(day: MarketDay, rows: Rows, depth: Rows) -> dict[str, NDArray[np.float64] | NDArray[np.int64]]:
     """Every value that any template may want."""
-    ticks, bars = day.ticks, day.bars
+    ticks, bars, places = day.ticks, day.bars, day.place[rows]
     vtt = np.clip(ticks.volume[rows], 0, MAX_VARINT)
     ltp = _rupees(ticks.ltp[rows])
     columns: dict[str, NDArray[np.float64] | NDArray[np.int64]] = {
         "ltp": ltp,
         "ltt": ticks.ts[rows] // NS_PER_MS,
-        "ltq": np.clip(day.shares[rows], 0, MAX_VARINT),
+        "ltq": np.clip(day.shares[places], 0, MAX_VARINT),
         "cp": _rupees(day.previous_close[ticks.symbol[rows]]),
         "iep": _rupees(day.indicative[rows]),
         "atp": ticks.atp[rows],
         "vtt": vtt,
-        "day_open": _rupees(day.open[rows]),
-        "day_high": _rupees(day.high[rows]),
-        "day_low": _rupees(day.low[rows]),
+        "day_open": _rupees(day.open[places]),
+        "day_high": _rupees(day.high[places]),
+        "day_low": _rupees(day.low[places]),
         "day_close": ltp,
         "day_vol": vtt,
         "day_ts": np.full(rows.size, midnight_ns(day.day) // NS_PER_MS),
     }
-    bar = day.bar[rows]
+    bar = day.bar[places]
     if bar.size and bars.ts.size:
         columns["bar_open"] = _rupees(bars.open[bar])
         columns["bar_high"] = _rupees(bars.high[bar])

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant_platform.domain.bars import ticks_to_bars
-from quant_platform.domain.ticks import NS_PER_MINUTE, BarBatch, TickBatch, empty_ticks
+from quant_platform.domain.ticks import NS_PER_MINUTE, BarBatch, TickBatch, empty_ticks, select
 
 
 class Frames(NamedTuple):
@@ -29,10 +29,11 @@ class MarketDay:
 
     Attributes:
         frames: the feed frames: maximal runs of rows with one stamp and rising symbols.
-        open, high, low: int32 paise by row, of the day so far; 0 while nothing has traded.
-        shares: int64 by row, what the symbol traded since its row before.
-        depth_row: int64 by row, the latest row of the symbol with any level, up to this one; -1: none yet.
-        bar: int64 by row, position in ``bars`` of the last minute that has ended, -1: none yet.
+        place: int64 by row, where the row stands in the columns that follow, which go symbol by symbol.
+        open, high, low: int32 paise by place, of the day so far; 0 while nothing has traded.
+        shares: int64 by place, what the symbol traded since its row before.
+        depth_row: int64 by place, the latest row of the symbol with any level, up to this one; -1: none yet.
+        bar: int64 by place, position in ``bars`` of the last minute that has ended, -1: none yet.
         bars: one-minute bars of all that traded, by symbol, then start.
     """
 
@@ -49,11 +50,13 @@ class MarketDay:
         self.indicative = np.zeros(ticks.ts.size, np.int32) if indicative is None else indicative
         self.frames = _frames(ticks)
         self.has_levels = _has_levels(ticks)
-        # Rows symbol by symbol, each symbol's in order of time: what runs over a symbol is one slice.
+        # Rows symbol by symbol, each symbol's in order of time: what runs over a symbol is one slice of these.
         self._by_symbol = np.argsort(ticks.symbol, kind="stable")
         counts = np.bincount(ticks.symbol, minlength=previous_close.size)
         self._group_starts = np.concatenate(([0], np.cumsum(counts)))
         n = ticks.ts.size
+        self.place = np.empty(n, np.int64)
+        self.place[self._by_symbol] = np.arange(n)
         self.open, self.high, self.low = (np.zeros(n, np.int32) for _ in range(3))
         self.shares = np.zeros(n, np.int64)
         self.depth_row = np.full(n, -1, np.int64)
@@ -61,30 +64,28 @@ class MarketDay:
         self.bars = self._run_over_symbols()
 
     def _run_over_symbols(self) -> BarBatch:
-        traded_rows: list[NDArray[np.int64]] = []
+        arranged = self.without_depth(self._by_symbol)
+        traded = np.zeros(arranged.ts.size, np.bool_)
+        minutes = arranged.ts // NS_PER_MINUTE
         bars_before = 0
-        for number in range(self.previous_close.size):
-            rows = self.rows_of(number)
-            if not rows.size:
+        for start, stop in zip(self._group_starts.tolist(), self._group_starts[1:].tolist(), strict=False):
+            if start == stop:
                 continue
-            seen = np.where(self.has_levels[rows], rows, -1)
-            self.depth_row[rows] = np.maximum.accumulate(seen)
-            volume = self.ticks.volume[rows]
-            self.shares[rows[1:]] = np.maximum(np.diff(volume), 0)
-            traded = rows[np.argmax(volume > 0) :] if (volume > 0).any() else rows[:0]
-            if not traded.size:
+            rows, volume = self._by_symbol[start:stop], arranged.volume[start:stop]
+            self.depth_row[start:stop] = np.maximum.accumulate(np.where(self.has_levels[rows], rows, -1))
+            self.shares[start + 1 : stop] = np.maximum(np.diff(volume), 0)
+            first = start + int(np.argmax(volume > 0))
+            if arranged.volume[first] <= 0:
                 continue
-            ltp = self.ticks.ltp[traded]
-            self.open[traded] = ltp[0]
-            self.high[traded] = np.maximum.accumulate(ltp)
-            self.low[traded] = np.minimum.accumulate(ltp)
-            minutes = self.ticks.ts[traded] // NS_PER_MINUTE
-            within = np.cumsum(np.diff(minutes, prepend=minutes[0]) > 0)
-            self.bar[traded] = np.where(within > 0, bars_before + within - 1, -1)
+            since = slice(first, stop)
+            traded[since] = True
+            self.open[since] = arranged.ltp[first]
+            np.maximum.accumulate(arranged.ltp[since], out=self.high[since])
+            np.minimum.accumulate(arranged.ltp[since], out=self.low[since])
+            within = np.cumsum(np.diff(minutes[since], prepend=minutes[first]) > 0)
+            self.bar[since] = np.where(within > 0, bars_before + within - 1, -1)
             bars_before += int(within[-1]) + 1
-            traded_rows.append(traded)
-        every = np.concatenate(traded_rows) if traded_rows else np.zeros(0, np.int64)
-        return ticks_to_bars(self.without_depth(every))
+        return ticks_to_bars(select(arranged, traded))
 
     def without_depth(self, rows: NDArray[np.int64]) -> TickBatch:
         """The named rows as ticks without levels."""

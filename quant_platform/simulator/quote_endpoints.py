@@ -75,7 +75,7 @@ async def _last_price(request: Request, *, version: int) -> Response:
         }
         if version == 3:
             traded = state.row >= 0
-            quote["ltq"] = int(day.shares[state.row]) if traded else 0
+            quote["ltq"] = int(day.shares[day.place[state.row]]) if traded else 0
             quote["volume"] = int(day.ticks.volume[state.row]) if traded else 0
             quote["cp"] = rupees(state.previous_close)
         data[state.instrument.symbol] = quote
@@ -90,16 +90,16 @@ def _ohlc(candle: Candle) -> dict[str, Any]:
 
 def _day_candle(exchange: Exchange, state: SymbolState) -> Candle | None:
     day = exchange.day
-    if state.row < 0 or not day.high[state.row]:
+    place = int(day.place[state.row]) if state.row >= 0 else -1
+    if place < 0 or not day.high[place]:
         return None
-    row = state.row
     return Candle(
         midnight_ns(day.day),
-        int(day.open[row]),
-        int(day.high[row]),
-        int(day.low[row]),
+        int(day.open[place]),
+        int(day.high[place]),
+        int(day.low[place]),
         state.last_price,
-        int(day.ticks.volume[row]),
+        int(day.ticks.volume[state.row]),
     )
 
 
@@ -144,7 +144,7 @@ async def _full(request: Request, *, version: int) -> Response:
 def _depth(exchange: Exchange, row: int) -> dict[str, list[dict[str, Any]]]:
     """Always five rows a side; the number of orders is made up as one a level."""
     day = exchange.day
-    standing = int(day.depth_row[row]) if row >= 0 else -1
+    standing = int(day.depth_row[day.place[row]]) if row >= 0 else -1
     sides = {}
     for name, prices, quantities in (
         ("buy", day.ticks.bid_price, day.ticks.bid_qty),

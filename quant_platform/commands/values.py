@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 import typer
 from typer.core import TyperCommand
@@ -18,7 +19,7 @@ SPREADING_OPTIONS = ("--data", "--symbols", "--set")
 class SpreadingCommand(TyperCommand):
     """A command whose repeatable options also take several values after one flag."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse with ``--data a b`` read as ``--data a --data b``."""
         return super().parse_args(ctx, spread(args))
 

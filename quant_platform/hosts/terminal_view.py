@@ -144,14 +144,8 @@ def _side_by_side(*parts: RenderableType) -> Table:
 
 def _panel(title: str, content: RenderableType, rows: int | None = None) -> Panel:
     height = None if rows is None else rows + 2
-    return Panel(
-        content,
-        title=Text(title, style="bold"),
-        title_align="left",
-        box=box.ROUNDED,
-        border_style="blue",
-        height=height,
-    )
+    heading = Text(title, style="bold")
+    return Panel(content, title=heading, title_align="left", box=box.ROUNDED, border_style="blue", height=height)
 
 
 def _header(state: ViewState) -> Panel:

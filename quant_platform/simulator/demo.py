@@ -1,6 +1,7 @@
 """A seeded market of the NIFTY 100 with believable days, made when they are asked for."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -8,11 +9,11 @@ import numpy as np
 from quant_platform.domain.errors import CalendarError, UsageError
 from quant_platform.domain.instruments import Instrument, nifty_100
 from quant_platform.domain.session import IST, covered, latest_session, previous_session, session_on
-from quant_platform.domain.ticks import NS_PER_MINUTE, TickBatch, join
+from quant_platform.domain.ticks import LEVELS, NS_PER_MINUTE, NS_PER_MS, TickBatch, empty_ticks
 from quant_platform.ports.broker import Candle
 from quant_platform.simulator.candles import minute_candles
 from quant_platform.simulator.demo_prices import Prices
-from quant_platform.simulator.demo_rows import stock_day
+from quant_platform.simulator.demo_rows import StockDay, stock_day
 from quant_platform.simulator.market_day import MarketDay
 
 LISTED_DAYS = 400
@@ -51,14 +52,26 @@ class DemoSource:
 
     def days(self) -> Iterator[MarketDay]:
         """The one day."""
-        stocks = [stock_day(self._prices, each, number, self._day) for number, each in enumerate(self.instruments)]
-        ticks = join([stock.ticks for stock in stocks])
-        # Stamps differ by whole milliseconds and there are fewer than 2**10 stocks: one key holds both.
-        order = np.argsort((ticks.ts - ticks.ts.min()) // 1_000_000 * 1024 + ticks.symbol, kind="stable")
-        indicative = np.concatenate([stock.indicative for stock in stocks])[order]
-        close = self._prices.closes(previous_session(self._day))
-        arranged = TickBatch(*(np.take(column, order, axis=0) for column in ticks))
-        yield MarketDay(self._day, arranged, close, indicative)
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            stocks = list(pool.map(self._stock, range(len(self.instruments))))
+        stamps = np.concatenate([stock.ticks.ts for stock in stocks]) // NS_PER_MS
+        symbols = np.concatenate([stock.ticks.symbol for stock in stocks])
+        # There are fewer than 2**10 stocks: one key holds stamp and symbol.
+        order = np.argsort((stamps - stamps.min()) * 1024 + symbols, kind="stable")
+        place = np.empty_like(order)
+        place[order] = np.arange(order.size)
+        ticks, indicative = empty_ticks(order.size, LEVELS), np.zeros(order.size, np.int32)
+        start = 0
+        for stock in stocks:
+            at = place[start : start + stock.ticks.ts.size]
+            for name in TickBatch._fields:
+                getattr(ticks, name)[at] = getattr(stock.ticks, name)
+            indicative[at] = stock.indicative
+            start += at.size
+        yield MarketDay(self._day, ticks, self._prices.closes(previous_session(self._day)), indicative)
+
+    def _stock(self, number: int) -> StockDay:
+        return stock_day(self._prices, self.instruments[number], number, self._day)
 
     def history(self, number: int, first: date, last: date) -> list[Candle]:
         """One-minute candles of a security on past days, oldest first."""

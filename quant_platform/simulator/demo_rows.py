@@ -22,7 +22,7 @@ SPREAD_ODDS = (0.6, 0.9)
 OPENING_SHARE, CLOSING_SHARE = 0.01, 0.07
 """Of the day's volume, traded in the two auctions."""
 INDICATION_NS = 10 * NS_PER_SECOND
-_DEPTH_PROFILE = np.array([1.0, 1.5, 1.9, 2.2, 2.4])
+_DEPTH_PROFILE = np.array([1.0, 1.5, 1.9, 2.2, 2.4], np.float32)
 
 _STOCK = 10  # purpose of the generators used here; demo_prices has the lower ones
 
@@ -128,8 +128,8 @@ def _fill_levels(ticks: TickBatch, book: _Book, tick: int, random: np.random.Gen
     ticks.ask_price[:] = (book.best_bid + book.spread)[:, None] + ladder
     noise = random.standard_normal((2, n, LEVELS), np.float32)
     for quantity, towards, own_noise in ((ticks.bid_qty, 0.6, noise[0]), (ticks.ask_qty, -0.6, noise[1])):
-        typical = book.size * np.exp(towards * book.lean)[:, None] * _DEPTH_PROFILE
-        quantity[:] = np.clip(typical * np.exp(0.6 * own_noise), 1.0, 1e8)
+        typical = (book.size * np.exp(towards * book.lean)).astype(np.float32)[:, None] * _DEPTH_PROFILE
+        quantity[:] = np.clip(typical * np.exp(np.float32(0.6) * own_noise), 1.0, 1e8)
 
 
 def _end_at(ticks: TickBatch, close: int, tick: int) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from quant_platform.domain.errors import QuantError, UnavailableError
+from quant_platform.domain.errors import DataError, QuantError, UnavailableError
 from quant_platform.domain.instruments import Instrument
 from quant_platform.domain.session import ns_at
 from quant_platform.domain.ticks import NS_PER_SECOND
@@ -96,8 +96,6 @@ class Exchange:
                 await self._free_run(self.speed)
         except QuantError as error:
             self._failure = error
-            raise
-        finally:
             self._loaded.set()
 
     async def ready(self) -> None:
@@ -122,8 +120,11 @@ class Exchange:
         self._loaded.set()
 
     async def _load_next_day(self) -> None:
-        self._day = await asyncio.to_thread(next, self._days)
-        self._following.pop(0)
+        expected = self._following.pop(0)
+        day = await asyncio.to_thread(next, self._days, None)
+        if day is None or day.day != expected:
+            raise DataError(f"the data of {expected} is gone", "leave the files alone while they are replayed")
+        self._day = day
         self.row = 0
 
     # The clock
@@ -136,7 +137,11 @@ class Exchange:
         """
         await self.ready()
         async with self._turn:
-            await self._happen_until(to_ns)
+            try:
+                await self._happen_until(to_ns)
+            except QuantError as error:
+                self._failure = error
+                raise
 
     async def requests_worked_off(self, count: int) -> None:
         """Wait until the newest feed has worked off that many requests, or is lost; at once if there is none."""

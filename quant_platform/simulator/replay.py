@@ -26,7 +26,7 @@ class ReplaySource:
         day: the only IST date to replay, None for all.
 
     Raises:
-        DataError: the source has no rows, or none on that date.
+        DataError: the source has no rows, or none on that date, or a stamp too fine for the feed on the first one.
     """
 
     name = "replay"
@@ -39,17 +39,23 @@ class ReplaySource:
             raise DataError(what, "name other files or another date")
         self.instruments: Sequence[Instrument] = [instrument_for(symbol) for symbol in ticks.symbols]
         self.has_depth = ticks.has_depth
+        self._opened = self._open_days()
+        self._first = next(self._opened)  # bad data is refused before anybody connects
 
     def trading_days(self) -> Sequence[date]:
         """The IST dates with rows, in order."""
         return self._days
 
     def days(self) -> Iterator[MarketDay]:
-        """The days in order.
+        """The days in order, once.
 
         Raises:
             DataError: a stamp that the feed, which counts milliseconds, cannot carry.
         """
+        yield self._first
+        yield from self._opened
+
+    def _open_days(self) -> Iterator[MarketDay]:
         close = np.zeros(len(self.instruments), np.int32)
         wanted = frozenset(self._days)
         for day in self._source.days():

@@ -88,18 +88,54 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-class _Server(uvicorn.Server):
-    """A server that says when it is ready, and may end with the process that started it."""
+class ExchangeServer(uvicorn.Server):
+    """A bound exchange: says when it is ready, and may end with the process that started it.
 
-    def __init__(self, config: uvicorn.Config, ready: dict[str, object], *, exit_with_parent: bool) -> None:
-        super().__init__(config)
-        self._ready = ready
-        if exit_with_parent:
-            threading.Thread(target=self._end_with_standard_input, daemon=True).start()
+    Args:
+        options: what to serve and where.
+        tick_source: the market of a replay.
+
+    Attributes:
+        ready: ``url``, ``token`` and ``depth``, as printed.
+
+    Raises:
+        UsageError: the options contradict each other, or the data cannot be replayed.
+        UnavailableError: the port is taken.
+    """
+
+    def __init__(self, options: ExchangeOptions, tick_source: TickSource | None = None) -> None:
+        exchange = Exchange(open_source(options, tick_source), options)
+        token = options.token or secrets.token_urlsafe(32)
+        self._listener = _listen(options.host, options.port)
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        url = f"http://{host}:{self._listener.getsockname()[1]}"
+        self.ready = {"url": url, "token": token, "depth": exchange.source.has_depth}
+        self._exit_with_parent = options.exit_with_parent
+        super().__init__(
+            uvicorn.Config(
+                build_app(exchange, options, token),
+                ws="websockets-sansio",
+                ws_per_message_deflate=False,
+                ws_ping_interval=PING_INTERVAL_S,
+                ws_ping_timeout=PING_TIMEOUT_S,
+                log_config=None,
+                log_level="critical",
+                access_log=False,
+                timeout_graceful_shutdown=0,
+            )
+        )
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to stop."""
+        with self._listener:
+            super().run(sockets or [self._listener])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start listening, and say so."""
         await super().startup(sockets)
-        sys.stdout.write(json.dumps(self._ready) + "\n")
+        if self._exit_with_parent:
+            threading.Thread(target=self._end_with_standard_input, daemon=True).start()
+        sys.stdout.write(json.dumps(self.ready) + "\n")
         sys.stdout.flush()
 
     def _end_with_standard_input(self) -> None:
@@ -120,25 +156,5 @@ def serve(options: ExchangeOptions, tick_source: TickSource | None = None) -> No
         UsageError: the options contradict each other, or the data cannot be replayed.
         UnavailableError: the port is taken.
     """
-    exchange = Exchange(open_source(options, tick_source), options)
-    token = options.token or secrets.token_urlsafe(32)
-    listener = _listen(options.host, options.port)
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    config = uvicorn.Config(
-        build_app(exchange, options, token),
-        ws="websockets-sansio",
-        ws_per_message_deflate=False,
-        ws_ping_interval=PING_INTERVAL_S,
-        ws_ping_timeout=PING_TIMEOUT_S,
-        log_config=None,
-        log_level="critical",
-        access_log=False,
-        timeout_graceful_shutdown=0,
-    )
-    ready = {
-        "url": f"http://{host}:{listener.getsockname()[1]}",
-        "token": token,
-        "depth": exchange.source.has_depth,
-    }
-    with listener, contextlib.suppress(KeyboardInterrupt):
-        _Server(config, ready, exit_with_parent=options.exit_with_parent).run(sockets=[listener])
+    with contextlib.suppress(KeyboardInterrupt):
+        ExchangeServer(options, tick_source).run()

@@ -1,0 +1,1 @@
+"""What is stored of the enriched ticks, and when it has to be on the disk."""

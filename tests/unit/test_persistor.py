@@ -1,0 +1,73 @@
+"""What is stored of enriched ticks, and when."""
+
+import numpy as np
+import pytest
+
+from quant_platform.domain.money import prices_to_paise
+from quant_platform.domain.ticks import NS_PER_SECOND, EnrichedBatch, empty_ticks
+from quant_platform.services.market_persistor.flush import FlushRule
+from quant_platform.services.market_persistor.rows import stored_columns
+
+CONTRACT = ["timestamp", "symbol", "seq", "ltp", "volume", "atp"]
+FEATURES = ["flags", "vwap", "rsi", "obi", "sma", "spread", "aggressor"]
+
+
+def enriched(n: int, levels: int) -> EnrichedBatch:
+    ticks = empty_ticks(n, levels)
+    ticks.ltp[:] = 100_05
+    features = [np.full(n, np.nan) for _ in range(5)]
+    return EnrichedBatch(ticks, *features, np.zeros(n, np.uint8), np.zeros(n, np.bool_))
+
+
+def test_a_stream_with_depth_is_stored_with_five_levels_a_side() -> None:
+    depth = [f"{side}_{what}_{level}" for side in ("bid", "ask") for what in ("price", "qty") for level in range(1, 6)]
+    assert list(stored_columns(enriched(2, 5))) == [*CONTRACT, *depth, *FEATURES]
+
+
+def test_a_stream_without_depth_is_stored_without_depth_columns() -> None:
+    assert list(stored_columns(enriched(2, 0))) == [*CONTRACT, *FEATURES]
+
+
+def test_every_price_comes_back_to_the_paisa() -> None:
+    batch = enriched(200_000, 0)
+    batch.ticks.ltp[:] = np.arange(1, 200_001) * 997
+    assert np.array_equal(prices_to_paise(stored_columns(batch)["ltp"].astype(np.float64)), batch.ticks.ltp)
+
+
+def test_what_is_absent_is_not_a_number() -> None:
+    batch = enriched(2, 5)
+    batch.ticks.atp[1] = 99.5
+    batch.ticks.bid_price[1, 0] = 99_95
+    columns = stored_columns(batch)
+    assert np.isnan(columns["atp"][0])
+    assert columns["atp"][1] == 99.5
+    assert np.isnan(columns["bid_price_1"][0])
+    assert columns["bid_price_1"][1] == 99.95
+    assert np.isnan(columns["vwap"]).all()
+
+
+@pytest.mark.parametrize(
+    ("taken", "now", "due"),
+    [
+        ([], 10 * NS_PER_SECOND, False),
+        ([(9, 0)], NS_PER_SECOND - 1, False),
+        ([(9, 0)], NS_PER_SECOND, True),
+        ([(9, 0), (1, 1)], 1, True),
+        ([(0, 0), (9, NS_PER_SECOND)], NS_PER_SECOND + 1, False),
+    ],
+)
+def test_rows_are_due_by_number_or_by_age(taken: list[tuple[int, int]], now: int, due: bool) -> None:
+    rule = FlushRule(max_rows=10)
+    for rows, when in taken:
+        rule.took(rows, when)
+    assert rule.is_due(now) is due
+
+
+def test_after_a_flush_counting_starts_again() -> None:
+    rule = FlushRule(max_rows=10)
+    rule.took(10, 0)
+    rule.flushed()
+    assert not rule.is_due(NS_PER_SECOND)
+    rule.took(1, 5)
+    assert not rule.is_due(NS_PER_SECOND)
+    assert rule.is_due(NS_PER_SECOND + 5)

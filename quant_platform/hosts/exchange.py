@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from quant_platform.adapters.ticks.files import FileTickSource
+from quant_platform.hosts.logs import configure_logs
 from quant_platform.simulator.options import ExchangeOptions
 from quant_platform.simulator.server import serve
 
@@ -19,4 +20,5 @@ def run(options: ExchangeOptions, data: Sequence[str]) -> None:
         CalendarError: the exchange calendar does not cover a date.
         UnavailableError: the port is taken.
     """
+    configure_logs()
     serve(options, FileTickSource(data) if data else None)

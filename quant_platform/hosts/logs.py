@@ -1,0 +1,35 @@
+"""Where the platform's log goes: standard error, so that standard output stays for answers."""
+
+import os
+import sys
+
+import structlog
+
+from quant_platform.domain.errors import ConfigurationError
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def configure_logs(default: str = "warning") -> None:
+    """Send structured logs of a level and above to standard error.
+
+    Args:
+        default: the level where ``QUANT_LOG`` names none.
+
+    Raises:
+        ConfigurationError: ``QUANT_LOG`` is not a level.
+    """
+    level = os.environ.get("QUANT_LOG", "").lower() or default
+    if level not in LEVELS:
+        raise ConfigurationError("QUANT_LOG is not a log level", f"set it to one of {', '.join(LEVELS)}")
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

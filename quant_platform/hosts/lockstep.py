@@ -108,6 +108,7 @@ class LockstepDriver:
         self._feed = feed
         self._clock = clock
         self._backoff_ns = FIRST_BACKOFF_NS
+        self._retry_at_ns = 0
         self._frames_sent = 0
         self._cut = False
         self.finished = False
@@ -119,24 +120,26 @@ class LockstepDriver:
         Raises:
             QuantError: the simulator does not answer, or a frame could not be handled.
         """
+        await self._settle()
         while self._clock.now_ns() < ts_ns and not self.finished:
-            await self._settle()
-            if self._feed.connected or await self._connect():
+            if self._feed.connected:
                 await self._step(ts_ns)
-                await self._settle()
+            elif self._clock.now_ns() >= self._retry_at_ns:
+                await self._connect()
             else:
-                await self._step(min(ts_ns, self._clock.now_ns() + self._backoff_ns))
-                self._backoff_ns = min(2 * self._backoff_ns, LONGEST_BACKOFF_NS)
+                await self._step(min(ts_ns, self._retry_at_ns))
+            await self._settle()
 
-    async def _connect(self) -> bool:
+    async def _connect(self) -> None:
         self._frames_sent, self._cut = 0, False
         try:
             await self._feed.connect_once()
         except (BrokerError, UnavailableError) as error:
             _log.warning("the feed could not be connected", reason=str(error))
-            return False
-        self._backoff_ns = FIRST_BACKOFF_NS
-        return True
+            self._retry_at_ns = self._clock.now_ns() + self._backoff_ns
+            self._backoff_ns = min(2 * self._backoff_ns, LONGEST_BACKOFF_NS)
+        else:
+            self._backoff_ns = FIRST_BACKOFF_NS
 
     async def _step(self, ts_ns: int) -> None:
         """Advance once: to the moment, or to where the connection is cut."""

@@ -1,6 +1,6 @@
 """The line on which the platform drives a simulated exchange's clock; no real broker has one."""
 
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import httpx
 import msgspec
@@ -29,7 +29,7 @@ class SimulatorClock(msgspec.Struct, frozen=True):
     now_ns: int  # ns UTC
     start_ns: int
     end_ns: int
-    speed: float | None  # market seconds per second; None: driven in lockstep
+    speed: float | Literal["max"]  # market seconds per second of the wall; max: driven in lockstep
     source: str  # demo | replay
     depth: bool  # whether frames carry a book
 

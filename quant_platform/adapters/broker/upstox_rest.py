@@ -22,9 +22,7 @@ T = TypeVar("T")
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _ONE_DAY = timedelta(days=1)
-_KEY_CODES = frozenset(
-    {codes.INVALID_KEY, codes.INVALID_QUOTE_KEY, codes.MISSING_KEY, "UDAPI1011", "UDAPI100095"}
-)
+_KEY_CODES = frozenset({codes.INVALID_KEY, codes.INVALID_QUOTE_KEY, codes.MISSING_KEY, "UDAPI1011", "UDAPI100095"})
 """Refusals that one key among many can cause."""
 
 _log = structlog.get_logger(__name__)
@@ -120,9 +118,7 @@ class UpstoxRest:
     ) -> None:
         self._transport = UpstoxTransport(base_url, token, clock, attempts=attempts, timeout_s=timeout_s)
         self._clock = clock
-        own_files = (
-            paths.FILES_HOST if self._transport.base_url == paths.API_HOST else self._transport.base_url
-        )
+        own_files = paths.FILES_HOST if self._transport.base_url == paths.API_HOST else self._transport.base_url
         self._files_url = files_url.rstrip("/") or own_files
         self._refused_keys: set[str] = set()
 
@@ -141,9 +137,9 @@ class UpstoxRest:
         return MarketStatus(status.exchange, status.status, status.last_updated * NS_PER_MS)
 
     async def authorize_feed(self) -> str:
-        """A URL that opens the market data feed once."""
+        """A URL that opens the market data feed once; asked for once, since the feed has pauses of its own."""
         path = paths.FEED_V3 + paths.AUTHORIZE
-        answer = _decode(path, await self._transport.get(path), _FeedUrl)
+        answer = _decode(path, await self._transport.get(path, attempts=1), _FeedUrl)
         url = answer.authorized_redirect_uri or answer.camel
         if not url:
             raise UnavailableError("Upstox authorized the feed without telling its URL", "try again")
@@ -154,9 +150,7 @@ class UpstoxRest:
 
         A key that the broker refuses fails its whole batch: it is found, reported once and not asked again.
         """
-        wanted = {
-            i.instrument_key: i.symbol for i in instruments if i.instrument_key not in self._refused_keys
-        }
+        wanted = {i.instrument_key: i.symbol for i in instruments if i.instrument_key not in self._refused_keys}
         keys = list(wanted)
         answers: dict[str, _Ltp] = {}
         for start in range(0, len(keys), limits.KEYS_PER_QUOTE):
@@ -224,9 +218,7 @@ class UpstoxRest:
             plain = gzip.decompress(body) if body.startswith(_GZIP_MAGIC) else body
             rows = msgspec.json.decode(plain, type=list[_FileRow], strict=False)
         except (OSError, EOFError, msgspec.DecodeError) as error:
-            raise UnavailableError(
-                f"the instruments file {path} cannot be read ({error})", "try again"
-            ) from None
+            raise UnavailableError(f"the instruments file {path} cannot be read ({error})", "try again") from None
         return sorted(_equities(rows), key=lambda instrument: instrument.symbol)
 
 

@@ -85,9 +85,7 @@ class RateLimiter:
                 raise RateLimitError(f"Upstox asked to be left alone for {held_s:.0f} s", "try again then")
             while (wait_ns := self._free_at_ns() - self._clock.now_ns()) > 0:
                 if wait_ns > LONGEST_BACKOFF_S * NS_PER_SECOND:
-                    _log.info(
-                        "waiting for the broker's rate limit", seconds=round(wait_ns / NS_PER_SECOND, 1)
-                    )
+                    _log.info("waiting for the broker's rate limit", seconds=round(wait_ns / NS_PER_SECOND, 1))
                 await self._clock.sleep(wait_ns / NS_PER_SECOND)
             self._sent.append(self._clock.now_ns())
 
@@ -130,7 +128,13 @@ class UpstoxTransport:
         await self._client.aclose()
 
     async def get(
-        self, path: str, query: Mapping[str, str] | None = None, *, host: str = "", authorised: bool = True
+        self,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        host: str = "",
+        authorised: bool = True,
+        attempts: int | None = None,
     ) -> bytes:
         """The body of a reply that succeeded.
 
@@ -139,6 +143,7 @@ class UpstoxTransport:
             query: parameters, not yet encoded.
             host: another host than the base URL.
             authorised: send the token.
+            attempts: tries altogether, where other than usual.
 
         Raises:
             AuthenticationError: the token is missing, wrong or expired.
@@ -154,7 +159,7 @@ class UpstoxTransport:
             try:
                 return await self._try(path, f"{host or self.base_url}{path}", query, authorised)
             except (RateLimitError, UnavailableError) as failure:
-                if attempt >= self._attempts:
+                if attempt >= (attempts or self._attempts):
                     raise
                 _log.warning("asking the broker again", path=path, attempt=attempt, reason=failure.what)
             self._limiter.hold(pause_s)

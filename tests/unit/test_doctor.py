@@ -158,9 +158,9 @@ def test_the_process_that_holds_the_home_is_named_while_it_does(tmp_path: Path) 
 
 def test_days_with_segments_left_are_found(tmp_path: Path) -> None:
     for day in ("2026-07-30", "2026-07-31"):
-        folder = HomeFolder(tmp_path).ticks / f"date={day}"
+        folder = HomeFolder(tmp_path).ticks / f"date={day}" / "segments"
         folder.mkdir(parents=True)
-        (folder / "0001.arrow").write_bytes(b"")
+        (folder / "0001.arrows").write_bytes(b"")
     assert probes(tmp_path).open_days == [date(2026, 7, 30), date(2026, 7, 31)]
 
 

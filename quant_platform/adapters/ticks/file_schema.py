@@ -181,7 +181,7 @@ def open_data_file(path: Path) -> DataFile:
         DataError: it is not Parquet, is truncated, lacks a column or has one of another type.
     """
     try:
-        with pq.ParquetFile(path, read_dictionary=["symbol"]) as file:
+        with pq.ParquetFile(path) as file:
             schema, metadata = file.schema_arrow, file.metadata
     except (pa.ArrowException, OSError) as error:
         raise unreadable(path, error) from error
@@ -237,4 +237,4 @@ def _looks_impossible(name: str, statistics: Any) -> bool:
         return True
     if name == "volume":
         return bool(statistics.min < 0)
-    return not (statistics.min > 0 and statistics.max < 2**31 / 100)
+    return not (statistics.min >= 0.005 and statistics.max < 2**31 / 100)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from itertools import chain
 
 import numpy as np
 
@@ -39,8 +40,8 @@ class ReplaySource:
             raise DataError(what, "name other files or another date")
         self.instruments: Sequence[Instrument] = [instrument_for(symbol) for symbol in ticks.symbols]
         self.has_depth = ticks.has_depth
-        self._opened = self._open_days()
-        self._first = next(self._opened)  # bad data is refused before anybody connects
+        opened = self._open_days()
+        self._opened = chain([next(opened)], opened)  # bad data is refused before anybody connects
 
     def trading_days(self) -> Sequence[date]:
         """The IST dates with rows, in order."""
@@ -52,8 +53,7 @@ class ReplaySource:
         Raises:
             DataError: a stamp that the feed, which counts milliseconds, cannot carry.
         """
-        yield self._first
-        yield from self._opened
+        return self._opened
 
     def _open_days(self) -> Iterator[MarketDay]:
         close = np.zeros(len(self.instruments), np.int32)

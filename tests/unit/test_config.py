@@ -7,6 +7,7 @@ import pytest
 from quant_platform.domain.errors import ConfigurationError
 from quant_platform.hosts.config import load_settings
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 TOKEN = "eyJ-not-a-real-token"
 
 
@@ -153,3 +154,10 @@ def test_a_named_file_that_is_missing_is_refused() -> None:
 def test_settings_cannot_be_changed_after_loading() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load_settings().scanner.picks = 3
+
+
+def test_the_documented_settings_file_holds_every_setting_with_its_default() -> None:
+    documented = load_settings(REPOSITORY / "docs" / "quant.toml")
+    assert documented == load_settings()
+    unset = {line.name for line in documented.describe() if line.source == "default"}
+    assert unset == {"upstox.api_key", "upstox.api_secret", "upstox.access_token"}

@@ -153,7 +153,7 @@ def _ledger(home: HomeFolder) -> tuple[int | None, str]:
 
 def _open_days(home: HomeFolder) -> list[date]:
     """Days of which segments are still there, that is, which were not compacted."""
-    named = {re.search(r"date=(\d{4}-\d{2}-\d{2})", str(path)) for path in home.ticks.glob("date=*/segments/*.arrows")}
+    named = {re.search(r"date=(\d{4}-\d{2}-\d{2})", str(path)) for path in home.ticks.rglob("segments/*.arrows")}
     return sorted({date.fromisoformat(match[1]) for match in named if match})
 
 

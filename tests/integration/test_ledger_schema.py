@@ -17,21 +17,7 @@ from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.adapters.ledger.tables import HEAD_REVISION, metadata
 from quant_platform.domain.errors import ConfigurationError
 
-TABLES = (
-    "audit_log",
-    "consumer_offsets",
-    "equity_curve",
-    "executed_orders",
-    "instruments",
-    "orders",
-    "outbox",
-    "portfolios",
-    "positions",
-    "refusals",
-    "runs",
-    "runtime_state",
-    "scanner_results",
-)
+from .ledger_days import TABLES
 
 
 @pytest.fixture

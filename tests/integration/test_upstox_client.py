@@ -148,7 +148,7 @@ def in_lockstep(body: Callable[[Market], Coroutine[Any, Any, None]], **options: 
     return asyncio.run(run())
 
 
-async def to_the_end(market: Market, step_ns: int = 5 * NS_PER_MINUTE) -> None:
+async def to_the_end(market: Market, step_ns: int = 20 * NS_PER_MINUTE) -> None:
     while not market.driver.finished:
         await market.driver.advance_to(market.clock.now_ns() + step_ns)
 

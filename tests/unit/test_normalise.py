@@ -9,7 +9,7 @@ import pytest
 from quant_platform.domain.errors import LedgerError
 from quant_platform.domain.instruments import SymbolTable
 from quant_platform.domain.session import ns_at
-from quant_platform.domain.ticks import NS_PER_DAY, NS_PER_MS, NS_PER_SECOND, TickBatch
+from quant_platform.domain.ticks import NS_PER_DAY, NS_PER_MS, NS_PER_SECOND, TickBatch, empty_ticks
 from quant_platform.protocol.upstox import market_data_feed_pb2 as wire
 from quant_platform.services.ingestion.normalise import SET_ASIDE_KEPT, Normaliser
 
@@ -80,10 +80,11 @@ def test_a_full_entry_becomes_a_tick_in_paise(core: Normaliser) -> None:
 
 
 def test_a_batch_has_the_types_that_kernels_expect(core: Normaliser) -> None:
-    from quant_platform.domain.ticks import empty_ticks
-
-    batch = some(core.ticks(live().full(TCS, 3500.0, 5).payload))
-    assert [(c.dtype, c.shape) for c in batch] == [(c.dtype, c.shape) for c in empty_ticks(1, 5)]
+    expected = [(column.dtype, column.shape) for column in empty_ticks(1, 5)]
+    for levels in ([], [(99.0, 5, 101.0, 6)]):
+        batch = some(core.ticks(live().full(TCS, 3500.0, 5, 0.0, levels).payload))
+        assert [(column.dtype, column.shape) for column in batch] == expected
+        assert all(column.flags.c_contiguous and column.flags.writeable for column in batch)
 
 
 def test_ticks_of_a_frame_stand_in_the_order_of_their_symbols(core: Normaliser) -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 
 from quant_platform.domain.instruments import SymbolTable
 from quant_platform.domain.money import PAISE_PER_RUPEE
@@ -17,7 +18,6 @@ from quant_platform.domain.ticks import (
     NS_PER_MS,
     NS_PER_SECOND,
     TickBatch,
-    empty_ticks,
     trading_day,
 )
 from quant_platform.protocol.upstox import market_data_feed_pb2 as wire
@@ -30,8 +30,8 @@ MAX_PRICE_PAISE = 2**31 - 1
 SET_ASIDE_KEPT = 1000
 
 _INITIAL = wire.initial_feed
-_LEVEL_UNITS = np.array([PAISE_PER_RUPEE, PAISE_PER_RUPEE, 1.0, 1.0])
-"""What bid price, ask price, bid quantity and ask quantity of the wire are multiplied by."""
+_LEVEL_UNITS = np.array([PAISE_PER_RUPEE, 1.0, PAISE_PER_RUPEE, 1.0])
+"""What bid price, bid quantity, ask price and ask quantity of the wire are multiplied by."""
 _NO_LEVELS: tuple[wire.Quote, ...] = ()
 
 
@@ -196,12 +196,18 @@ class Normaliser:
 
     def _batch(self, rows: list[_Row], ts: int) -> TickBatch:
         n = len(rows)
-        batch = empty_ticks(n, self._levels)
-        _, batch.symbol[:], batch.ltp[:], batch.volume[:], batch.atp[:], books = zip(*rows, strict=True)
-        batch.ts[:] = ts
-        if self._levels and any(books):
-            _fill_depth(batch, books)
-        return batch
+        _, numbers, prices, volumes, averages, books = zip(*rows, strict=True)
+        depth = _depth(books) if self._levels and any(books) else np.zeros((4, n, self._levels), np.int32)
+        return TickBatch(
+            np.full(n, ts, np.int64),
+            np.array(numbers, np.int32),
+            np.zeros(n, np.int64),
+            np.array(prices, np.int32),
+            np.array(volumes, np.int64),
+            np.array(averages, np.float64),
+            np.zeros(n, np.uint8),
+            *depth,
+        )
 
 
 _Content = tuple[wire.LTPC | None, int, float, Iterable[wire.Quote]]
@@ -237,20 +243,22 @@ def _doubt_about(ts: int, now_ns: int | None) -> str:
     return ""
 
 
-def _fill_depth(batch: TickBatch, books: Iterable[Iterable[wire.Quote]]) -> None:
-    """Copy up to five levels a side; a level below zero or not a number counts as none."""
+def _depth(books: Iterable[Iterable[wire.Quote]]) -> NDArray[np.int32]:
+    """Bid prices, bid quantities, ask prices and ask quantities of up to five levels, shape (4, n, 5).
+
+    A value below zero, or not a number, counts as 0: no level.
+    """
     flat: list[float] = []
     add = flat.extend
     filled = 0
     for book in books:
         filled += 4 * LEVELS
         for level in book:
-            add((level.bidP, level.askP, level.bidQ, level.askQ))
+            add((level.bidP, level.bidQ, level.askP, level.askQ))
             if len(flat) == filled:
                 break
         else:
             add([0.0] * (filled - len(flat)))
     scaled = np.rint(np.array(flat).reshape(-1, LEVELS, 4) * _LEVEL_UNITS)
     depth = np.fmin(np.fmax(scaled, 0.0), MAX_LEVEL_QUANTITY).astype(np.int32)
-    batch.bid_price[:], batch.ask_price[:] = depth[:, :, 0], depth[:, :, 1]
-    batch.bid_qty[:], batch.ask_qty[:] = depth[:, :, 2], depth[:, :, 3]
+    return np.ascontiguousarray(depth.transpose(2, 0, 1))

@@ -15,6 +15,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from quant_platform.adapters.ledger.schema import MIGRATIONS
 from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.adapters.ledger.tables import HEAD_REVISION, metadata
+from quant_platform.adapters.ledger.views import LedgerDatabase
 from quant_platform.domain.errors import ConfigurationError
 
 from .ledger_days import TABLES
@@ -89,3 +90,14 @@ def test_the_schema_can_be_made_on_postgres() -> None:
     assert "timestamp TIMESTAMP WITH TIME ZONE NOT NULL" in ddl
     assert "id BIGSERIAL NOT NULL" in ddl
     assert "state BYTEA NOT NULL" in ddl
+
+
+def test_a_screen_opens_and_reads_while_a_run_is_being_written(path: Path) -> None:
+    SqlLedger(path).close()
+    with sqlite3.connect(path, isolation_level=None) as writer:
+        writer.execute("PRAGMA busy_timeout = 0")
+        writer.execute("BEGIN IMMEDIATE")
+        with LedgerDatabase(path) as screen:
+            assert screen.portfolios() == []
+            assert screen.verify_audit() == 0
+        writer.execute("ROLLBACK")

@@ -110,7 +110,7 @@ def verify_chain(connection: Connection, portfolio: str) -> int:
     balance = None
     columns = (audit_log.c.ts_ns, audit_log.c.actor, audit_log.c.what, audit_log.c.before, audit_log.c.after)
     query = select(audit_log.c.seq, audit_log.c.hash, *columns).where(audit_log.c.chain == portfolio)
-    for seq, stored, *content in connection.execute(query.order_by(audit_log.c.seq)):
+    for seq, stored, *content in connection.execute(query.order_by(audit_log.c.seq).execution_options(yield_per=1000)):
         head = AuditHead(head.seq + 1, row_hash(head.hash, portfolio, seq, *content))
         if head != (seq, stored):
             raise _tampered(f"row {head.seq} of audit chain {portfolio!r} is not what was written")

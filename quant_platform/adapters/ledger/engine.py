@@ -1,5 +1,7 @@
 """Open a ledger database: which file or server, how durable, and one kind of transaction."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from quant_platform.adapters.ledger.schema import create_directly, migrate, stored_revision
+from quant_platform.adapters.ledger.tables import HEAD_REVISION
 from quant_platform.domain.errors import ConfigurationError, UnavailableError
 
 READ_ONLY = "ledger_read_only"
@@ -51,29 +54,48 @@ def open_engine(where: str | Path, durable: bool) -> Engine:
     if is_sqlite:
         _prepare_sqlite(engine, durable)
     try:
-        with engine.begin() as connection:
-            if not durable and stored_revision(connection) is None:
-                create_directly(connection)
-            else:
-                migrate(connection)
-    except Exception as error:
+        with faults_named():
+            _bring_up_to_date(engine, durable)
+    except BaseException:
         engine.dispose()
-        raise as_ledger_fault(error) from error
+        raise
     return engine
 
 
-def as_ledger_fault(error: Exception) -> Exception:
-    """The error a person should see for a driver's error; any other error as it is."""
-    if isinstance(error, OperationalError):
-        return UnavailableError(
+def _bring_up_to_date(engine: Engine, durable: bool) -> None:
+    """Take the write lock only when there is something to do: a screen may be opened while a run is written."""
+    with engine.connect().execution_options(**{READ_ONLY: True}) as connection:
+        revision = stored_revision(connection)
+    if revision == HEAD_REVISION:
+        return
+    with engine.begin() as connection:
+        if not durable and stored_revision(connection) is None:
+            create_directly(connection)
+        else:
+            migrate(connection)
+
+
+@contextmanager
+def faults_named() -> Iterator[None]:
+    """Turn a driver's errors into those that a person should see.
+
+    Raises:
+        UnavailableError: the database cannot be reached or written now.
+        ConfigurationError: it is no database, or not one of ours.
+    """
+    try:
+        yield
+    except OperationalError as error:
+        raise UnavailableError(
             f"the ledger cannot be reached or written: {error.orig}",
             "check the path, the disk's free space and that no other program holds it",
-        )
-    if type(error) is DatabaseError:
-        return ConfigurationError(
+        ) from error
+    except DatabaseError as error:
+        if type(error) is not DatabaseError:
+            raise
+        raise ConfigurationError(
             f"this is not a ledger of ours: {error.orig}", "name another file, or move this one away"
-        )
-    return error
+        ) from error
 
 
 def _prepare_sqlite(engine: Engine, durable: bool) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select
 
 from quant_platform.adapters.ledger.audit import verify_chain
 from quant_platform.adapters.ledger.columns import moment
-from quant_platform.adapters.ledger.engine import READ_ONLY, as_ledger_fault, open_engine
+from quant_platform.adapters.ledger.engine import READ_ONLY, faults_named, open_engine
 from quant_platform.adapters.ledger.run_numbers import summarise
 from quant_platform.adapters.ledger.tables import (
     equity_curve,
@@ -57,19 +57,13 @@ class LedgerDatabase:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        try:
-            with self._engine.connect().execution_options(**{READ_ONLY: True}) as connection:
-                yield connection
-        except Exception as error:
-            raise as_ledger_fault(error) from error
+        with faults_named(), self._engine.connect().execution_options(**{READ_ONLY: True}) as connection:
+            yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except Exception as error:
-            raise as_ledger_fault(error) from error
+        with faults_named(), self._engine.begin() as connection:
+            yield connection
 
     def portfolios(self) -> list[PortfolioView]:
         """Every portfolio, by name."""

@@ -1,5 +1,7 @@
 """Where runs begin: resumption, starting anew, several portfolios and writers."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import reduce
@@ -110,6 +112,42 @@ def test_a_resumed_ledger_equals_an_undisturbed_one(tmp_path: Path) -> None:
     with SqlLedger(tmp_path / "cut.sqlite") as ledger:
         ledger.begin(request())
         assert ledger.finish() == undisturbed
+
+
+WRITER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from ledger_days import request, round_trips
+from quant_platform.adapters.ledger.sql import SqlLedger
+ledger = SqlLedger(Path(sys.argv[1]))
+start = ledger.begin(request())
+done = len(ledger.orders(run=start.run_id))
+for block in round_trips(start.balance, first_order=done + 1):
+    ledger.commit(block)
+    done += 1
+    print(done, flush=True)
+"""
+
+
+def test_a_killed_writer_loses_no_commit_and_goes_on(path: Path) -> None:
+    here = str(Path(__file__).parent)
+    said = 0
+    for _ in range(2):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path), here], stdout=subprocess.PIPE, text=True
+        ) as writer:
+            assert writer.stdout is not None
+            for _ in range(11):
+                said = int(writer.stdout.readline())
+            writer.kill()
+            said = max([said, *map(int, writer.stdout.read().split())])
+        with SqlLedger(path) as ledger:
+            written = ledger.run_summary("main-0001").fills
+            assert written in {said, said + 1}, "the last commit may have been killed before it was told"
+            assert ledger.verify_audit() >= written
+    with SqlLedger(path) as ledger:
+        assert [view.runs for view in ledger.portfolios()] == [1]
 
 
 @pytest.mark.parametrize("changed", [{"fresh": True}, {"identity": '{"seed": 2}'}])

@@ -98,6 +98,7 @@ orders = Table(
     CheckConstraint(SIDES, name="transaction_type"),
     CheckConstraint("quantity > 0", name="quantity"),
     CheckConstraint("state IN ('pending', 'filled', 'cancelled', 'refused_at_fill')", name="state"),
+    sqlite_with_rowid=False,
 )
 
 executed_orders = Table(
@@ -124,6 +125,7 @@ executed_orders = Table(
     CheckConstraint(SIDES, name="transaction_type"),
     CheckConstraint("quantity > 0", name="quantity"),
     Index(None, "portfolio_id", "timestamp"),
+    sqlite_with_rowid=False,
 )
 
 positions = Table(

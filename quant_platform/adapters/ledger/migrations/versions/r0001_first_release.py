@@ -167,10 +167,7 @@ def _create_equity_curve() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index(
-        op.f("ix_equity_curve_portfolio_id_timestamp"),
-        "equity_curve",
-        ["portfolio_id", "timestamp"],
-        unique=False,
+        op.f("ix_equity_curve_portfolio_id_timestamp"), "equity_curve", ["portfolio_id", "timestamp"], unique=False
     )
 
 
@@ -200,6 +197,7 @@ def _create_orders() -> None:
         sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name=op.f("fk_orders_run_id")),
         sa.PrimaryKeyConstraint("order_id", name=op.f("pk_orders")),
         sa.UniqueConstraint("run_id", "order_no", name=op.f("uq_orders_run_id_order_no")),
+        sqlite_with_rowid=False,
     )
 
 
@@ -261,6 +259,7 @@ def _create_executed_orders() -> None:
         sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name=op.f("fk_executed_orders_run_id")),
         sa.PrimaryKeyConstraint("run_id", "seq", name=op.f("pk_executed_orders")),
         sa.UniqueConstraint("order_id", name=op.f("uq_executed_orders_order_id")),
+        sqlite_with_rowid=False,
     )
     op.create_index(
         op.f("ix_executed_orders_portfolio_id_timestamp"),

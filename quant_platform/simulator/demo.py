@@ -1,7 +1,6 @@
 """A seeded market of the NIFTY 100 with believable days, made when they are asked for."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -52,8 +51,7 @@ class DemoSource:
 
     def days(self) -> Iterator[MarketDay]:
         """The one day."""
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            stocks = list(pool.map(self._stock, range(len(self.instruments))))
+        stocks = [self._stock(number) for number in range(len(self.instruments))]
         stamps = np.concatenate([stock.ticks.ts for stock in stocks]) // NS_PER_MS
         symbols = np.concatenate([stock.ticks.symbol for stock in stocks])
         # There are fewer than 2**10 stocks: one key holds stamp and symbol.

@@ -9,6 +9,7 @@ from quant_platform.domain.session import ns_at
 from quant_platform.domain.ticks import NS_PER_SECOND
 from quant_platform.protocol.upstox.feed_requests import UNSUBSCRIBE, FeedRequest
 from quant_platform.protocol.upstox.limits import FEED_CONNECTIONS
+from quant_platform.simulator.background import beside_the_loop
 from quant_platform.simulator.candles import midnight_ns
 from quant_platform.simulator.connection import FeedConnection
 from quant_platform.simulator.feed_frames import FrameWriter
@@ -121,7 +122,7 @@ class Exchange:
 
     async def _load_next_day(self) -> None:
         expected = self._following.pop(0)
-        day = await asyncio.to_thread(next, self._days, None)
+        day = await beside_the_loop(lambda: next(self._days, None))
         if day is None or day.day != expected:
             raise DataError(f"the data of {expected} is gone", "leave the files alone while they are replayed")
         self._day = day

@@ -1,6 +1,5 @@
 """Candles over REST: history and the current day, in versions 2 and 3. They want no token."""
 
-import asyncio
 from datetime import date, datetime, timedelta
 
 from starlette.requests import Request
@@ -11,6 +10,7 @@ from quant_platform.domain.session import IST, ist_date
 from quant_platform.domain.ticks import NS_PER_SECOND
 from quant_platform.ports.broker import Candle
 from quant_platform.protocol.upstox import codes, limits, paths
+from quant_platform.simulator.background import beside_the_loop
 from quant_platform.simulator.candles import longer_candles
 from quant_platform.simulator.exchange import Exchange
 from quant_platform.simulator.quote_endpoints import rupees
@@ -83,7 +83,9 @@ async def _past(request: Request, unit: str, interval: int) -> Response:
             raise Refusal(400, codes.CANDLE_RANGE, path="from_date", value=first.isoformat())
     # The current day is not history yet, and what comes after it must not be known.
     last = min(last, ist_date(exchange.now_ns) - timedelta(days=1))
-    minutes = await asyncio.to_thread(exchange.source.history, number, first, last) if first <= last else []
+    if first > last:
+        return success(_rows([]))
+    minutes = await beside_the_loop(lambda: exchange.source.history(number, first, last))
     return success(_rows(longer_candles(minutes, unit, interval)))
 
 

@@ -12,7 +12,16 @@ import websockets
 from quant_platform.domain.bars import ticks_to_bars
 from quant_platform.domain.instruments import instrument_for
 from quant_platform.domain.session import ist_date, ns_at
-from quant_platform.domain.ticks import TickBatch, cut, empty_ticks, select, trading_day
+from quant_platform.domain.ticks import (
+    IST_OFFSET_NS,
+    NS_PER_DAY,
+    NS_PER_MINUTE,
+    TickBatch,
+    cut,
+    empty_ticks,
+    select,
+    trading_day,
+)
 from quant_platform.ports.broker import Candle
 from quant_platform.ports.tick_source import DayTicks
 from quant_platform.protocol.upstox import market_data_feed_pb2 as wire
@@ -47,7 +56,8 @@ class ArrayTicks:
             yield DayTicks(day, cut(self._ticks, int(rows[0]), int(rows[-1]) + 1), ())
 
     def history(self, symbol: str, before: date, bars: int) -> list[Candle]:
-        wanted = self._ticks.symbol == self.symbols.index(symbol)
+        opened = (self._ticks.ts + IST_OFFSET_NS) % NS_PER_DAY >= 555 * NS_PER_MINUTE
+        wanted = opened & (self._ticks.symbol == self.symbols.index(symbol))
         candles = ticks_to_bars(select(self._ticks, wanted))
         rows = zip(*(column.tolist() for column in candles if column is not candles.symbol), strict=True)
         return [candle for candle in (Candle(*row) for row in rows) if ist_date(candle.ts) < before][-bars:]
@@ -116,7 +126,7 @@ class Client:
 
     async def connect(self) -> None:
         url = (await self.get("/v3/feed/market-data-feed/authorize"))["authorizedRedirectUri"]
-        self.socket = await websockets.connect(url, compression=None, max_size=None)
+        self.socket = await websockets.connect(url, compression=None, max_size=None, max_queue=None)
         self.requests = 0
 
     async def ask(self, method: str, keys: Sequence[str], mode: str = FULL) -> None:

@@ -8,9 +8,6 @@ from quant_platform.domain.ticks import EnrichedBatch
 
 Columns = dict[str, NDArray[np.generic]]
 
-KEY = ("timestamp", "symbol", "seq")
-"""What tells one stored tick from another: stores keep each once."""
-
 
 def stored_columns(batch: EnrichedBatch) -> Columns:
     """Columns of length n by name, in the order in which they are stored.

@@ -88,7 +88,8 @@ def _explained(error: Exception) -> tuple[str, int]:
         case TyperException():
             context = getattr(error, "ctx", None)
             path = context.command_path if context is not None else "quant"
-            return f"{error.format_message()} — see {path} --help", error.exit_code
+            message = error.format_message().replace("Value error, ", "").rstrip(".")
+            return f"{message} — see {path} --help", error.exit_code
         case Abort():
             return "stopped, nothing was changed", 1
         case _:

@@ -16,7 +16,7 @@ from quant_platform.domain.errors import UsageError
 from quant_platform.domain.money import format_rupees, rupees
 from quant_platform.domain.session import IST
 from quant_platform.hosts.config import load_settings
-from quant_platform.hosts.home import HomeFolder, HomeLock
+from quant_platform.hosts.home import HomeFolder, HomeLock, lock_holder
 from quant_platform.hosts.options import LookOptions, ResetOptions
 from quant_platform.ports.ledger_views import OrderView, PortfolioView
 
@@ -53,7 +53,7 @@ def portfolios(options: LookOptions) -> None:
         UsageError: there is no ledger yet.
     """
     with _ledger(options.home) as ledger:
-        found = ledger.portfolios()
+        found = [_as_it_is_now(view, options.home) for view in ledger.portfolios()]
     if options.json:
         print_json({"portfolios": [_portfolio_json(view) for view in found]})
         return
@@ -122,6 +122,13 @@ def _require_portfolio(known: Sequence[PortfolioView], name: str) -> None:
     names = [view.name for view in known]
     if name not in names:
         raise UsageError(f"there is no portfolio {name!r}", f"the ledger has {', '.join(names) or 'none'}")
+
+
+def _as_it_is_now(view: PortfolioView, home: Path) -> PortfolioView:
+    """A run that is marked as running, on a home that nobody holds, was killed or stopped before its end."""
+    if view.last_run_state == "running" and lock_holder(HomeFolder(home)) is None:
+        return view._replace(last_run_state="interrupted")
+    return view
 
 
 def _order_json(order: OrderView) -> dict[str, object]:

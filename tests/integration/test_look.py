@@ -82,6 +82,14 @@ def test_a_portfolio_is_listed_and_started_anew(capsys: pytest.CaptureFixture[st
     assert len(answer(capsys, "orders")["orders"]) == 2
 
 
+def test_a_run_nobody_carries_on_is_shown_as_interrupted(home: HomeFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    with SqlLedger(home.ledger) as ledger:
+        ledger.begin(RunRequest("mine", "paper", "momentum", "another", None, 20_000_00))
+    with HomeLock(home):
+        assert answer(capsys, "portfolio", "list")["portfolios"][0]["last_run_state"] == "running"
+    assert answer(capsys, "portfolio", "list")["portfolios"][0]["last_run_state"] == "interrupted"
+
+
 @pytest.mark.usefixtures("home")
 def test_an_unknown_portfolio_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run_command(["orders", "--portfolio", "yours"]) == 2

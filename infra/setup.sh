@@ -123,8 +123,10 @@ else
 fi
 echo "installing the packages of uv.lock into .venv ($("$chosen" --version))"
 # shellcheck disable=SC2086  # empty or one word
-if ! "$uv" sync --locked --inexact $groups --python "$chosen" --quiet </dev/null; then
+if ! "$uv" sync --locked --inexact --compile-bytecode $groups --python "$chosen" --quiet </dev/null; then
     stop "uv could not install what uv.lock names; the reason stands above" \
         "look at the network and the disk, then run the same command again"
 fi
+# Bytecode beforehand: an environment that forbids Python to write any would compile every import at every start.
+.venv/bin/python -m compileall -q quant_platform || true
 pwd -P >.venv/.checkout

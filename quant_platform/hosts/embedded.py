@@ -13,7 +13,7 @@ from quant_platform.domain.instruments import SymbolTable
 from quant_platform.domain.session import ist_date
 from quant_platform.domain.ticks import TickBatch
 from quant_platform.ports.broker import Candle
-from quant_platform.ports.ledger_store import LedgerStore
+from quant_platform.ports.ledger_store import LedgerBlock, LedgerStore
 from quant_platform.ports.tick_store import StoredBar, TickStore
 from quant_platform.services.feature_engine.engine import FeatureEngine
 from quant_platform.services.ingestion.admit import Admission
@@ -53,6 +53,7 @@ class EmbeddedPlatform:
 
     Attributes:
         counters: ticks, late and duplicates so far, as reports count them.
+        watchers: called with every committed block.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class EmbeddedPlatform:
         self.features = FeatureEngine(settings.rsi_period, settings.sma_period, depth=blueprint.depth)
         self.runtime = StrategyRuntime(blueprint.strategy, settings, table, depth=blueprint.depth, balance=balance)
         self.counters: dict[str, int] = {"ticks": 0, "late": 0, "duplicates": 0, "implausible": 0}
+        self.watchers: list[Callable[[LedgerBlock], None]] = []
         self._ticks = ticks
         self._moment = 0
 
@@ -134,6 +136,8 @@ class EmbeddedPlatform:
         block = replace(self.runtime.block(self._moment), counters=dict(self.counters), state=state)
         self.ledger.commit(block)
         self.runtime.journal.clear()
+        for watch in self.watchers:
+            watch(block)
 
     def snapshot(self, beside: Mapping[str, Any]) -> bytes:
         """The state of all cores, with what the host wants to find again ``beside`` it."""

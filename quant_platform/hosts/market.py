@@ -1,8 +1,9 @@
 """The market's side of the platform: frames, subscriptions, warm-up, gaps and scans, whoever paces them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -107,6 +108,11 @@ class MarketHost:
         self.last_scan_ns: int | None = None
         self.last_scan = LastScan()
 
+    @property
+    def universe(self) -> Sequence[Instrument]:
+        """What is scanned and may be subscribed."""
+        return list(self._instruments.values())
+
     def attach(self, feed: Subscriber) -> None:
         """Name the feed that this host listens to."""
         self._feed = feed
@@ -145,7 +151,7 @@ class MarketHost:
     async def _mend_symbol(self, instrument: Instrument, since_ns: int) -> int:
         if trading_day(since_ns) != trading_day(self._clock.now_ns()):
             return await self._warm_up(instrument)
-        intraday = await self._patiently("intraday candles", instrument, lambda: self._broker.intraday(instrument))
+        intraday = await self._patiently("intraday candles", instrument, partial(self._broker.intraday, instrument))
         now_ns = self._clock.now_ns()
         bars = repair(intraday, since_ns, now_ns, instrument.cas_eligible)
         self.platform.on_bars(instrument.symbol, "repair", bars, now_ns)
@@ -185,20 +191,21 @@ class MarketHost:
         today = ist_date(self._clock.now_ns())
         intraday: Sequence[Candle] = ()
         if session_on(today) is not None:
-            intraday = await self._patiently("intraday candles", instrument, lambda: self._broker.intraday(instrument))
+            intraday = await self._patiently("intraday candles", instrument, partial(self._broker.intraday, instrument))
         bars: Sequence[Candle] = ()
+        yesterday = today - timedelta(days=1)
         for days in HISTORY_SPANS_DAYS:
-            first, last = today - timedelta(days=days), today - timedelta(days=1)
-            history = await self._patiently(
-                "history", instrument, lambda first=first, last=last: self._broker.history(instrument, first, last)
-            )
+            ask = partial(self._broker.history, instrument, today - timedelta(days=days), yesterday)
+            history = await self._patiently("history", instrument, ask)
             bars = warm_up(history, intraday, self._clock.now_ns(), instrument.cas_eligible, WARM_UP_BARS)
             if len(bars) >= WARM_UP_BARS:
                 break
         self.platform.on_bars(instrument.symbol, "warm-up", bars, self._clock.now_ns())
         return len(bars)
 
-    async def _patiently(self, what: str, instrument: Instrument, call: Callable[[], Any]) -> Sequence[Candle]:
+    async def _patiently(
+        self, what: str, instrument: Instrument, call: Callable[[], Awaitable[Sequence[Candle]]]
+    ) -> Sequence[Candle]:
         """Candles as soon as the broker can be reached; none where it refuses them for this symbol."""
         pause = RETRY_FIRST_S
         while True:
@@ -229,7 +236,6 @@ class MarketHost:
         self.numbers.scans += 1
         self.last_scan_ns = moment_ns
         await self.subscribe([pick.symbol for pick in picks])
-        self.commit()
 
     # State.
 

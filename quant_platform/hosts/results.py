@@ -2,8 +2,10 @@
 
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
+
+import numpy as np
 
 from quant_platform.domain.money import rupees
 from quant_platform.ports.ledger_store import RunSummary
@@ -58,3 +60,11 @@ def as_json(
         "peak_memory_mb": peak_memory_mb(),
         **(beside or {}),
     }
+
+
+def percentiles_us(latencies_ns: Collection[int]) -> tuple[float | None, float | None]:
+    """Median and 99th percentile in microseconds; None before there is any."""
+    if not latencies_ns:
+        return None, None
+    middle, high = np.percentile(np.fromiter(latencies_ns, np.int64, len(latencies_ns)), (50, 99)) / 1000
+    return round(float(middle), 1), round(float(high), 1)

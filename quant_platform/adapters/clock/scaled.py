@@ -13,7 +13,7 @@ class ScaledClock:
     """Simulated market time, counted on from the last reading of the simulator's clock.
 
     The simulator stands still until someone watches and jumps over hours without trading, so its clock is read
-    again now and then (:meth:`anchor`). Time never goes back.
+    again now and then (:meth:`set`). Time never goes back.
 
     Args:
         market_ns: what the simulator's clock showed just now, ns UTC.
@@ -28,9 +28,9 @@ class ScaledClock:
             raise ValueError(f"a market cannot run at speed {speed}")
         self._speed = speed
         self._latest_ns = market_ns
-        self.anchor(market_ns)
+        self.set(market_ns)
 
-    def anchor(self, market_ns: int) -> None:
+    def set(self, market_ns: int) -> None:
         """Count on from what the simulator's clock shows now, ns UTC."""
         self._market_ns = market_ns
         self._read_at_ns = time.perf_counter_ns()
@@ -40,11 +40,6 @@ class ScaledClock:
         counted = self._market_ns + int((time.perf_counter_ns() - self._read_at_ns) * self._speed)
         self._latest_ns = max(self._latest_ns, counted)
         return self._latest_ns
-
-    def set(self, market_ns: int) -> None:
-        """Count on from another reading: the simulator jumps over hours in which nothing happens."""
-        self._market_ns = market_ns
-        self._read_at_ns = time.perf_counter_ns()
 
     async def sleep(self, seconds: float) -> None:
         """Let this much market time pass, ``seconds / speed`` on the wall, or less where the market jumps."""

@@ -107,7 +107,8 @@ class StrategyRuntime:
     def __init__(
         self, strategy: Strategy, settings: TradingSettings, table: SymbolTable, *, depth: bool, balance: int
     ) -> None:
-        self._strategy = strategy
+        self._by_tick = strategy if isinstance(strategy, TickStrategy) else None
+        self._by_factor = strategy if isinstance(strategy, FactorStrategy) else None
         self._settings = settings
         self._table = table
         self._limits = limits_of(settings, depth=depth)
@@ -157,10 +158,10 @@ class StrategyRuntime:
         """
         self._make_room()
         features = features_of(batch)
-        if isinstance(self._strategy, TickStrategy):
-            self._ask_tick_by_tick(self._strategy, batch, features)
-        else:
-            enter, leave = self._signals(self._strategy, features)
+        if self._by_tick is not None:
+            self._ask_tick_by_tick(self._by_tick, batch, features)
+        elif self._by_factor is not None:
+            enter, leave = self._signals(self._by_factor, features)
             self._run(batch, features, enter, leave, 0, batch.ticks.ts.size)
         self._keep_depth(batch)
 
@@ -224,10 +225,10 @@ class StrategyRuntime:
         reason: str = "",
     ) -> None:
         def explain(side: int, row: int) -> str:
-            if reason or isinstance(self._strategy, TickStrategy):
+            if self._by_factor is None:
                 return reason
             tick = features.row(row)
-            return self._strategy.explain_entry(tick) if side == BUY else self._strategy.explain_exit(tick)
+            return self._by_factor.explain_entry(tick) if side == BUY else self._by_factor.explain_exit(tick)
 
         while start < stop:
             ts = int(batch.ticks.ts[start])
@@ -313,7 +314,7 @@ class StrategyRuntime:
 
     def snapshot(self) -> bytes:
         """Account, positions, standing depth, the session's date and the journal's open ends."""
-        strategy = self._strategy.snapshot() if isinstance(self._strategy, TickStrategy) else b""
+        strategy = b"" if self._by_tick is None else self._by_tick.snapshot()
         values = {
             "pending_reasons": {str(no): reason for no, reason in self.journal.pending_reasons.items()},
             "positions": [list(position) for position in self.journal.open_positions()],
@@ -342,5 +343,5 @@ class StrategyRuntime:
             session = session_on(ist_date(day_end - 1))
             if session is not None:
                 self._times = session_times(session, self._settings)
-        if isinstance(self._strategy, TickStrategy):
-            self._strategy.restore(values["strategy"])
+        if self._by_tick is not None:
+            self._by_tick.restore(values["strategy"])

@@ -1,0 +1,147 @@
+"""The calendar's side of a run: one session after another, its scans, its close, its files."""
+
+from collections.abc import Iterator
+from datetime import date, time, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from quant_platform.domain.errors import SafetyError
+from quant_platform.domain.instruments import Instrument
+from quant_platform.domain.session import Session, ist_date, ns_at, session_on
+from quant_platform.domain.ticks import NS_PER_DAY, NS_PER_MINUTE
+from quant_platform.hosts.market import MarketHost
+from quant_platform.hosts.options import Source
+from quant_platform.hosts.pace import Pace
+from quant_platform.services.market_scanner.scanner import scan_times
+from quant_platform.services.strategy_runtime.schema import TradingSettings
+
+AFTER_CLOSE_NS = 40 * NS_PER_MINUTE
+"""How long after the last close a session's late prints are still waited for, where time is the wall's."""
+
+SOURCE_FILE = "SOURCE"
+MIDNIGHT = time(0, 0)
+
+
+class DayStore(Protocol):
+    """Where a day's ticks are kept."""
+
+    def flush(self) -> None:
+        """Hand everything to the operating system."""
+        ...
+
+    def compact(self, day: date) -> None:
+        """Make one file of the day."""
+        ...
+
+    def discard(self, day: date) -> None:
+        """Forget the day."""
+        ...
+
+
+class TradingDays:
+    """Runs sessions in order.
+
+    Args:
+        host: the market's side of the platform.
+        pace: lets the market go on.
+        ticks: where ticks are stored.
+        home: below which they stand.
+        source: demo, replay or upstox.
+        settings: when positions are squared off.
+        scanned: whether the scanner picks what is subscribed.
+        interval_min: minutes between scans.
+        universe: what may be traded, for the time of the last square-off.
+    """
+
+    def __init__(
+        self,
+        host: MarketHost,
+        pace: Pace,
+        ticks: DayStore,
+        home: Path,
+        source: Source,
+        settings: TradingSettings,
+        *,
+        scanned: bool,
+        interval_min: int,
+        universe: list[Instrument],
+    ) -> None:
+        self._host = host
+        self._pace = pace
+        self._ticks = ticks
+        self._home = home
+        self._source = source
+        self._settings = settings
+        self._scanned = scanned
+        self._interval_min = interval_min
+        self._classes = {instrument.cas_eligible for instrument in universe}
+
+    async def run(self, day: date, resumed_at: int | None) -> None:
+        """One date from where it stands to its end: ticks stored and compacted, every position closed.
+
+        Args:
+            day: IST date.
+            resumed_at: moment that an interrupted run goes on from, ns UTC; None where it does not.
+        """
+        resumes_here = resumed_at is not None and ist_date(resumed_at) == day
+        self._claim(day, keep=resumes_here)
+        if self._scanned:
+            await self._host.begin_day(day)
+        else:
+            await self._host.keep_day(day)
+        session = session_on(day)
+        if session is not None:
+            await self._run_session(session)
+        await self._pace.until(self._end_of(day, session))
+        self._host.commit()
+        self._ticks.compact(day)
+
+    async def _run_session(self, session: Session) -> None:
+        if self._scanned:
+            for moment_ns in scan_times(session, self._last_square_off(session), self._interval_min):
+                done = self._host.last_scan_ns
+                if done is None or moment_ns > done:
+                    await self._pace.until(moment_ns)
+                    await self._host.scan(moment_ns)
+        await self._pace.until(session.last_close_ns)
+        platform = self._host.platform
+        platform.on_clock(session.last_close_ns)
+        platform.runtime.mark_close(session.last_close_ns)
+        self._host.commit()
+
+    def _last_square_off(self, session: Session) -> int:
+        settings = self._settings
+        return max(
+            session.square_off_ns(cas, settings.square_off, settings.square_off_lead_min) for cas in self._classes
+        )
+
+    def _end_of(self, day: date, session: Session | None) -> int:
+        """Files are replayed to midnight; where time is the wall's, nobody waits so long."""
+        midnight = ns_at(day, MIDNIGHT) + NS_PER_DAY
+        if self._source == "replay" or session is None:
+            return midnight - 1
+        return min(session.last_close_ns + AFTER_CLOSE_NS, midnight - 1)
+
+    def _claim(self, day: date, *, keep: bool) -> None:
+        """Make the day's folder this source's: a simulated day that starts over replaces the one before.
+
+        Raises:
+            SafetyError: the folder holds real ticks, which a simulated day would replace.
+        """
+        folder = self._home / "ticks" / f"date={day.isoformat()}"
+        marker = folder / SOURCE_FILE
+        before = marker.read_text(encoding="utf-8").strip() if marker.exists() else ""
+        if before == "upstox" != self._source:
+            raise SafetyError(f"{folder} holds real ticks of that day", "choose another --home for simulated days")
+        if self._source != "upstox" and not keep:
+            self._ticks.discard(day)
+        folder.mkdir(parents=True, exist_ok=True)
+        marker.write_text(f"{self._source}\n", encoding="utf-8")
+
+
+def days_between(first_ns: int, last_ns: int) -> Iterator[date]:
+    """Every IST date from one moment's to another's, closed days included: rows may be stamped on them."""
+    day, last = ist_date(first_ns), ist_date(last_ns)
+    while day <= last:
+        yield day
+        day += timedelta(days=1)

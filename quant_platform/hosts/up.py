@@ -1,0 +1,324 @@
+"""``quant up``: exchange, client and all cores, in one process, for a trading day or more."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import time as clock_time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from quant_platform.adapters.broker.upstox_feed import UpstoxFeed
+from quant_platform.adapters.clock.lockstep import LockstepClock
+from quant_platform.adapters.ledger.sql import SqlLedger
+from quant_platform.adapters.ticks.arrow import ArrowTickStore
+from quant_platform.domain.errors import SafetyError, UsageError
+from quant_platform.domain.instruments import Instrument, SymbolTable, nifty_100
+from quant_platform.domain.session import ist_date, next_session, ns_at, session_on
+from quant_platform.hosts import terminal_view, wiring
+from quant_platform.hosts.config import Settings, load_settings
+from quant_platform.hosts.days import TradingDays, days_between
+from quant_platform.hosts.embedded import Blueprint, EmbeddedPlatform
+from quant_platform.hosts.home import HomeFolder, HomeLock
+from quant_platform.hosts.logs import configure_logs
+from quant_platform.hosts.market import MarketHost
+from quant_platform.hosts.options import UpOptions
+from quant_platform.hosts.results import as_json, percentiles_us
+from quant_platform.hosts.screen import Screen
+from quant_platform.hosts.strategies import load_strategy
+from quant_platform.hosts.wiring import Market
+from quant_platform.ports.ledger_store import RunRequest, RunStart, RunSummary
+from quant_platform.services.strategy_runtime.schema import DEFAULT_CAPITAL, TradingSettings
+from quant_platform.services.strategy_runtime.strategy import Strategy
+
+MODES = {"demo": "demo", "replay": "replay", "upstox": "paper"}
+LAST_INTRADAY_ORDER = clock_time(15, 12)
+"""Upstox takes no intraday orders after this (IST)."""
+FLUSH_EVERY_S = 0.5
+
+
+def run(options: UpOptions) -> None:
+    """Run the platform until its market is over or it is stopped.
+
+    Raises:
+        SafetyError: another platform runs on the same home, or square-off comes after the broker's cut-off.
+        AuthenticationError: the real market was asked for without a token.
+        UsageError: an option, a file or a strategy is not usable.
+    """
+    configure_logs()
+    settings = load_settings(options.config)
+    strategy, trading = load_strategy(options.strategy, options.parameters)
+    home = HomeFolder(options.home)
+    with HomeLock(home), wiring.open_ledger(home) as ledger:
+        asyncio.run(UpRun(options, settings, strategy, trading, home, ledger).run())
+
+
+class UpRun:
+    """One run of ``quant up``.
+
+    Args:
+        options: of the run.
+        settings: of the installation.
+        strategy: what decides.
+        trading: the settings that strategies share.
+        home: where everything is kept.
+        ledger: the home's.
+    """
+
+    def __init__(
+        self,
+        options: UpOptions,
+        settings: Settings,
+        strategy: Strategy,
+        trading: TradingSettings,
+        home: HomeFolder,
+        ledger: SqlLedger,
+    ) -> None:
+        self._options = options
+        self._settings = settings
+        self._strategy = strategy
+        self._trading = trading
+        self._home = home
+        self._ledger = ledger
+        self._console = Console(stderr=options.json)
+        self._started = time.perf_counter()
+
+    async def run(self) -> None:
+        """Run until the market is over and, unless told otherwise, on until stopped."""
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        work = asyncio.create_task(self._run(stop))
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            work.cancel("stopped")
+        stopped.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+
+    async def _run(self, stop: asyncio.Event) -> None:
+        start = self._ledger.begin(self._request())
+        market = await wiring.open_market(self._options, self._settings, _seek(start))
+        ticks = wiring.open_ticks(self._home)
+        try:
+            host = await self._host(market, start, ticks)
+            screen = Screen(self._options, start, host, market.clock, self._trading.max_positions)
+            try:
+                async with self._beside(market, host, ticks, screen) as feed:
+                    await self._run_days(market, host, feed, ticks, start)
+            except asyncio.CancelledError:
+                host.commit()
+                self._report(host, market, self._ledger.summary(), "stopped before the close; the same command goes on")
+                raise
+            self._report(host, market, self._ledger.finish(), f"summary of {ist_date(host.platform.moment)}")
+            if self._options.picture is not None:
+                terminal_view.save_picture(screen.sample(), self._options.picture)
+        finally:
+            ticks.close()
+            await market.close()
+        if not self._options.until_close:
+            self._console.print("the market is over; Ctrl-C ends this", style="dim")
+            await stop.wait()
+
+    def _request(self) -> RunRequest:
+        options = self._options
+        return RunRequest(
+            portfolio=options.portfolio,
+            mode=MODES[options.source],
+            strategy=self._strategy.name,
+            identity=identity_of(options, self._trading, self._strategy.parameters),
+            capital=options.capital,
+            default_capital=DEFAULT_CAPITAL,
+            fresh=options.fresh,
+        )
+
+    async def _host(self, market: Market, start: RunStart, ticks: ArrowTickStore) -> MarketHost:
+        """The cores, restored where the run resumes, and the market's side of them."""
+        universe = self._universe(await market.rest.instruments())
+        table = SymbolTable()
+        blueprint = Blueprint(self._strategy, self._trading, market.depth)
+        platform = EmbeddedPlatform(blueprint, table, self._ledger, start.balance, ticks)
+        beside = platform.restore(start.state) if start.state else None
+        for instrument in universe:
+            table.add(instrument)
+        host = MarketHost(
+            platform,
+            market.rest,
+            market.clock,
+            universe,
+            depth=market.depth,
+            live=self._options.source == "upstox",
+            picks=self._settings.scanner.picks,
+            save_scan=self._ledger.save_scan,
+        )
+        if beside is not None:
+            host.restore(beside)
+        self._ledger.save_instruments(universe)
+        return host
+
+    def _universe(self, listed: list[Instrument]) -> list[Instrument]:
+        """What is scanned: the NIFTY 100 of a market, every symbol of a replay."""
+        if self._options.source == "replay":
+            return sorted(listed, key=lambda instrument: instrument.symbol)
+        wanted = {instrument.instrument_key for instrument in nifty_100()}
+        found = sorted((i for i in listed if i.instrument_key in wanted), key=lambda instrument: instrument.symbol)
+        if not found:
+            raise UsageError("the broker's list of instruments has none of the NIFTY 100")
+        return found
+
+    @contextlib.asynccontextmanager
+    async def _beside(
+        self, market: Market, host: MarketHost, ticks: ArrowTickStore, screen: Screen
+    ) -> AsyncIterator[UpstoxFeed]:
+        """What runs beside the days: the feed, the exchange's clock, flushes to disk, and the view."""
+
+        def in_session() -> bool:
+            now_ns = market.clock.now_ns()
+            session = session_on(ist_date(now_ns))
+            return session is not None and session.open_ns(False) <= now_ns < session.last_close_ns
+
+        feed = market.feed_to(host, in_session, self._settings.feed.stall_after_s)
+        host.attach(feed)
+        tasks = [asyncio.create_task(_flush_regularly(ticks))]
+        if not isinstance(market.clock, LockstepClock):
+            tasks += [asyncio.create_task(feed.run()), asyncio.create_task(market.keep_time())]
+        if not self._options.json:
+            tasks.append(asyncio.create_task(terminal_view.show(screen.sample, self._console)))
+        try:
+            async with _failing_together(tasks):
+                yield feed
+        finally:
+            await feed.disconnect("the platform stops")
+
+    async def _run_days(
+        self, market: Market, host: MarketHost, feed: UpstoxFeed, ticks: ArrowTickStore, start: RunStart
+    ) -> None:
+        def on_time(ts: int) -> None:
+            host.platform.on_clock(ts)
+            if host.platform.has_trades:
+                host.commit()
+
+        options = self._options
+        universe = list(host.universe)
+        days = TradingDays(
+            host,
+            market.pace_for(feed, options.speed, on_time),
+            ticks,
+            self._home.root,
+            options.source,
+            self._trading,
+            scanned=options.subscribe == "scanner",
+            interval_min=self._settings.scanner.interval_min,
+            universe=universe,
+        )
+        for day in ticks.leftovers():
+            ticks.compact(day)
+        first_ns = market.first_ns
+        if options.source == "upstox":
+            self._check_real_day(first_ns, universe)
+        if start.resumed_at is not None:
+            await host.subscribe_again()
+        elif options.subscribe == "all":
+            await host.subscribe([instrument.symbol for instrument in universe])
+        for day in days_between(first_ns, first_ns if market.end_ns is None else market.end_ns):
+            await days.run(day, start.resumed_at)
+
+    def _check_real_day(self, now_ns: int, universe: Iterable[Instrument]) -> None:
+        """Refuse a day without a session, and a square-off that the broker would refuse."""
+        today = ist_date(now_ns)
+        session = session_on(today)
+        if session is None:
+            raise UsageError(f"the exchange is closed on {today}", f"the next session is on {next_session(today)}")
+        trading, last = self._trading, ns_at(today, LAST_INTRADAY_ORDER)
+        late = sorted(
+            i.symbol
+            for i in universe
+            if last < session.square_off_ns(i.cas_eligible, trading.square_off, trading.square_off_lead_min)
+        )
+        if late and session.last_close_ns > last:
+            raise SafetyError(
+                f"{late[0]} would be squared off after {LAST_INTRADAY_ORDER:%H:%M}, Upstox's last intraday order",
+                "use --set square_off=15:10 or earlier",
+            )
+
+    def _report(self, host: MarketHost, market: Market, summary: RunSummary, title: str) -> None:
+        seconds = time.perf_counter() - self._started
+        if not self._options.json:
+            self._console.print(terminal_view.render_summary(summary, title))
+            return
+        p50, p99 = percentiles_us(host.intake.latencies_ns)
+        numbers = host.numbers
+        beside: dict[str, Any] = {
+            "feed": {"frames": host.intake.frames, "reconnects": numbers.reconnects, "gaps": numbers.gaps},
+            "scans": numbers.scans,
+            "latency_us": {"p50": p50, "p99": p99},
+        }
+        source = self._options.source
+        found = as_json(summary, mode="embedded", source=source, depth=market.depth, seconds=seconds, beside=beside)
+        print(json.dumps(found), flush=True)
+
+
+def identity_of(options: UpOptions, trading: TradingSettings, own: object) -> str:
+    """Everything that makes two runs the same run, so that one may go on where the other was interrupted."""
+    known: dict[str, Any] = {
+        "source": options.source,
+        "subscribe": options.subscribe,
+        "strategy": options.strategy,
+        "settings": repr((trading, own)),
+        "capital": options.capital,
+    }
+    if options.source != "upstox":
+        known |= {"date": str(options.day), "seed": options.seed, "cut": options.cut}
+        known["data"] = [_fingerprint(path) for path in options.data]
+    return json.dumps(known, sort_keys=True)
+
+
+def _fingerprint(given: str) -> list[Any]:
+    """A file's name, size and age: the platform itself never opens it."""
+    path = Path(given)
+    try:
+        found = path.stat()
+    except OSError:  # a glob
+        return [given]
+    return [str(path.resolve()), found.st_size, found.st_mtime_ns]
+
+
+def _seek(start: RunStart) -> int | None:
+    """Where a simulated market goes on: just before the last moment, whose frames are told apart by their number."""
+    return None if start.resumed_at is None else start.resumed_at - 1
+
+
+@contextlib.asynccontextmanager
+async def _failing_together(tasks: Sequence[asyncio.Task[None]]) -> AsyncIterator[None]:
+    """Ends the tasks with the body; the first of them to fail ends the body, with its error."""
+    owner = asyncio.current_task()
+
+    def end_owner(task: asyncio.Task[None]) -> None:
+        if owner is not None and not task.cancelled() and task.exception() is not None:
+            owner.cancel()
+
+    for task in tasks:
+        task.add_done_callback(end_owner)
+    try:
+        yield
+    except asyncio.CancelledError:
+        for task in tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                raise error from None
+        raise
+    finally:
+        for task in tasks:
+            task.remove_done_callback(end_owner)
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _flush_regularly(ticks: ArrowTickStore) -> None:
+    while True:
+        await asyncio.sleep(FLUSH_EVERY_S)
+        ticks.flush()

@@ -1,0 +1,128 @@
+"""The composition root of ``quant up``: which adapter stands behind which port."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from quant_platform.adapters.broker.simulator_control import SimulatorControl
+from quant_platform.adapters.broker.upstox_feed import UpstoxFeed
+from quant_platform.adapters.broker.upstox_rest import UpstoxRest
+from quant_platform.adapters.clock.lockstep import LockstepClock
+from quant_platform.adapters.clock.scaled import ScaledClock
+from quant_platform.adapters.clock.system import SystemClock
+from quant_platform.adapters.ledger.sql import SqlLedger
+from quant_platform.adapters.ticks.arrow import ArrowTickStore
+from quant_platform.domain.errors import AuthenticationError
+from quant_platform.hosts.config import Settings, load_settings
+from quant_platform.hosts.exchange_process import ExchangeProcess, command_line, start_exchange
+from quant_platform.hosts.home import HomeFolder
+from quant_platform.hosts.lockstep import LockstepDriver
+from quant_platform.hosts.options import UpOptions
+from quant_platform.hosts.pace import LockstepPace, Pace, WallPace
+from quant_platform.ports.broker import FeedHandler
+from quant_platform.ports.clock import Clock
+from quant_platform.protocol.upstox import paths
+from quant_platform.services.market_persistor.rows import stored_columns
+
+HOW_TO_LOG_IN = (
+    "log in to Upstox, put the day's token into UPSTOX_ACCESS_TOKEN (environment or .env; it dies at 03:30 IST); "
+    "without an account, `quant up` runs a simulated day"
+)
+KEEP_TIME_EVERY_S = 0.25
+
+
+def open_ledger(home: HomeFolder) -> SqlLedger:
+    """The home's ledger, durable: a commit is on the disk when it returns."""
+    home.root.mkdir(parents=True, exist_ok=True)
+    return SqlLedger(home.ledger)
+
+
+def open_ticks(home: HomeFolder) -> ArrowTickStore:
+    """The home's stored ticks."""
+    return ArrowTickStore(home.root, stored_columns)
+
+
+@dataclass(slots=True)
+class Market:
+    """A market to run on, with everything that reaches it.
+
+    Attributes:
+        clock: of the market.
+        rest: its REST side.
+        depth: whether its frames carry a book.
+        exchange: the simulated exchange's process; None for the real one.
+        control: moves or tells the simulated exchange's clock; None for the real one.
+        first_ns: where the market's time starts in this process, ns UTC.
+        end_ns: its last close, ns UTC; None for the real market, which goes on.
+    """
+
+    clock: Clock
+    rest: UpstoxRest
+    depth: bool
+    exchange: ExchangeProcess | None
+    control: SimulatorControl | None
+    first_ns: int
+    end_ns: int | None
+
+    async def keep_time(self) -> None:
+        """Follow the simulated exchange's clock, which jumps over idle hours, until cancelled."""
+        while self.control is not None and isinstance(self.clock, ScaledClock):
+            await asyncio.sleep(KEEP_TIME_EVERY_S)
+            self.clock.set((await self.control.clock()).now_ns)
+
+    async def close(self) -> None:
+        """Let go of the connections and end the simulated exchange."""
+        await self.rest.close()
+        if self.control is not None:
+            await self.control.close()
+        if self.exchange is not None:
+            await self.exchange.stop()
+
+    def feed_to(self, handler: FeedHandler, in_session: Callable[[], bool], stall_after_s: float) -> UpstoxFeed:
+        """A feed of this market; in lockstep nothing may depend on the wall, so nobody pings or watches."""
+        lockstep = isinstance(self.clock, LockstepClock)
+        watch = (lambda: False) if lockstep else in_session
+        keepalive_s = None if lockstep else 20.0
+        return UpstoxFeed(self.rest, self.clock, handler, watch, stall_after_s=stall_after_s, keepalive_s=keepalive_s)
+
+    def pace_for(self, feed: UpstoxFeed, speed: float | None, on_time: Callable[[int], None]) -> Pace:
+        """Who moves the run on this market."""
+        if isinstance(self.clock, LockstepClock) and self.control is not None:
+            return LockstepPace(LockstepDriver(self.control, feed, self.clock))
+        return WallPace(self.clock, speed or 1.0, on_time)
+
+
+async def open_market(options: UpOptions, settings: Settings, seek_ns: int | None) -> Market:
+    """Reach Upstox, or start a simulated exchange.
+
+    Args:
+        options: of the run.
+        settings: where the token stands.
+        seek_ns: the moment a simulated market goes on from; None for its beginning.
+
+    Raises:
+        AuthenticationError: the real market was asked for without a token.
+        QuantError: the simulated exchange could not start.
+    """
+    if options.source == "upstox":
+        return _real_market(options, settings)
+    exchange = await start_exchange(command_line(options, seek_ns))
+    url, token = exchange.address.url, exchange.address.token
+    control = SimulatorControl(url, lambda: token)
+    shown = await control.clock()
+    clock = LockstepClock(shown.now_ns) if options.speed is None else ScaledClock(shown.now_ns, options.speed)
+    rest = UpstoxRest(url, lambda: token, clock)
+    return Market(clock, rest, exchange.address.depth, exchange, control, shown.now_ns, shown.end_ns)
+
+
+def _real_market(options: UpOptions, settings: Settings) -> Market:
+    if settings.upstox.access_token is None:
+        raise AuthenticationError("the real market needs an access token", HOW_TO_LOG_IN)
+
+    def token() -> str:
+        stored = load_settings(options.config).upstox.access_token
+        return stored.get_secret_value() if stored else ""
+
+    clock = SystemClock()
+    rest = UpstoxRest(paths.API_HOST, token, clock)
+    return Market(clock, rest, True, None, None, clock.now_ns(), None)

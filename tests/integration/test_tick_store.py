@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from quant_platform.adapters.ticks import compaction
-from quant_platform.adapters.ticks.arrow import ArrowTickStore
+from quant_platform.adapters.ticks.arrow import MAX_WAITING_ROWS, ArrowTickStore
 from quant_platform.adapters.ticks.duckdb import TickQueries
 from quant_platform.adapters.ticks.files import FileTickSource
 from quant_platform.adapters.ticks.segments import read_segment
@@ -253,3 +253,20 @@ def test_duckdb_asks_finished_days_and_running_ones(tmp_path: Path) -> None:
 def test_queries_only_read_and_only_the_ticks(tmp_path: Path, query: str) -> None:
     with TickQueries(tmp_path) as queries, pytest.raises(UsageError):
         queries.sql(query)
+
+
+def test_many_rows_are_written_without_waiting_for_a_flush(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    for first in range(0, MAX_WAITING_ROWS + 1000, 1000):
+        store.append(DAY, ticks(first, 1000), SYMBOLS)
+    [segment] = (day_file(tmp_path).parent / "segments").iterdir()
+    assert sum(batch.num_rows for batch in read_segment(segment)) >= MAX_WAITING_ROWS
+
+
+def test_a_day_whose_depth_starts_late_keeps_all_its_rows(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    store.append(DAY, ticks(0, 10, levels=0), SYMBOLS)
+    store.append(DAY, ticks(10, 10), SYMBOLS)
+    store.compact(DAY)
+    assert stored(tmp_path) == expected(20)
+    assert pq.read_table(day_file(tmp_path), partitioning=None)["bid_price_1"].null_count == 10

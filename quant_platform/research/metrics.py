@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -247,7 +248,8 @@ def _compounded(total_return: float, sessions: int) -> float | None:
 
 
 def _curve(start: int, fills: Sequence[FillRow], equity: Sequence[EquityRow]) -> Curve:
-    ts, balance, worth = (np.array([row[place] for row in equity], np.int64) for place in range(3))
+    points = sorted(equity, key=attrgetter("ts"))
+    ts, balance, worth = (np.array([row[place] for row in points], np.int64) for place in range(3))
     paid = np.cumsum([0, *(fill.charges for fill in fills)])
     fills_so_far = np.searchsorted([fill.ts for fill in fills], ts, side="right") if fills else np.zeros_like(ts)
     return Curve(ts, balance, worth, worth + paid[fills_so_far], drawdowns(start, worth))

@@ -2,15 +2,11 @@
 
 from typing import Protocol
 
-import structlog
-
 from quant_platform.domain.errors import BrokerError, UnavailableError
 from quant_platform.domain.ticks import NS_PER_SECOND
 
 FIRST_BACKOFF_NS = NS_PER_SECOND
 LONGEST_BACKOFF_NS = 8 * NS_PER_SECOND
-
-_log = structlog.get_logger(__name__)
 
 
 class AdvanceReply(Protocol):
@@ -134,8 +130,7 @@ class LockstepDriver:
         self._frames_sent, self._cut = 0, False
         try:
             await self._feed.connect_once()
-        except (BrokerError, UnavailableError) as error:
-            _log.warning("the feed could not be connected", reason=str(error))
+        except (BrokerError, UnavailableError):  # the feed has told its handler
             self._retry_at_ns = self._clock.now_ns() + self._backoff_ns
             self._backoff_ns = min(2 * self._backoff_ns, LONGEST_BACKOFF_NS)
         else:

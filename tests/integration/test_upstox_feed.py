@@ -359,6 +359,7 @@ def test_a_handler_that_cannot_prepare_leaves_no_connection_behind() -> None:
             await scene.feed.connect_once()
         assert not scene.feed.connected
         assert scene.listener.heard == ["connecting", "disconnected"]
+        assert scene.listener.reasons == ["no history"]
         scene.listener.prepare = None
         await scene.feed.subscribe(["NSE_EQ|A"])
         await scene.feed.connect_once()

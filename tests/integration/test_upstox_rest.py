@@ -9,7 +9,6 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from .scripted_broker import ScriptedBroker, SteppingClock, data, scripted_broker
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -19,6 +18,8 @@ from quant_platform.domain.errors import AuthenticationError, BrokerError, RateL
 from quant_platform.domain.instruments import Instrument, instrument_for
 from quant_platform.ports.broker import Candle, Quote
 from quant_platform.protocol.upstox import codes, limits, paths
+
+from .scripted_broker import ScriptedBroker, SteppingClock, data, scripted_broker
 
 TOKEN = "a-secret-token"
 PROFILE = data({"user_id": "AB1234", "user_name": "A Trader", "is_active": True, "poa": False})

@@ -8,7 +8,7 @@ import pytest
 from quant_platform.domain.session import Session, ns_at, session_on
 from quant_platform.domain.ticks import NS_PER_MINUTE
 from quant_platform.ports.broker import Quote
-from quant_platform.services.market_scanner.scanner import due, next_scan, scan_times, score, top_picks
+from quant_platform.services.market_scanner.scanner import scan_times, score, top_picks
 
 DAY = date(2026, 4, 24)
 
@@ -74,23 +74,3 @@ def test_no_scan_falls_into_the_pause_of_a_session_with_two_windows() -> None:
     assert len(times) == 9 + 10
     assert ns_at(DAY, time(10, 0)) not in times
     assert times[9] == ns_at(DAY, time(11, 30))
-
-
-def test_a_scan_is_due_once_for_each_moment() -> None:
-    times = scan_times(session(), ns_at(DAY, time(15, 20)))
-    assert due(times[0] - 1, None, times) is None
-    assert due(times[0], None, times) == times[0]
-    assert due(times[0] + NS_PER_MINUTE, times[0], times) is None
-    assert due(times[1], times[0], times) == times[1]
-
-
-def test_of_several_missed_scans_only_the_newest_is_made_up_for() -> None:
-    times = scan_times(session(), ns_at(DAY, time(15, 20)))
-    assert due(times[7] + NS_PER_MINUTE, times[2], times) == times[7]
-
-
-def test_the_next_scan_lies_after_now_until_the_last() -> None:
-    times = scan_times(session(), ns_at(DAY, time(15, 20)))
-    assert next_scan(0, times) == times[0]
-    assert next_scan(times[0], times) == times[1]
-    assert next_scan(times[-1], times) is None

@@ -110,6 +110,8 @@ class UpstoxFeed:
     async def connect_once(self) -> None:
         """Open the feed, subscribe the kept keys and let the handler prepare; afterwards frames flow.
 
+        A failure is told to the handler, once, and raised.
+
         Raises:
             AuthenticationError: the token was refused, by the authorization or by the feed itself.
             BrokerError: the broker refused otherwise.
@@ -117,9 +119,13 @@ class UpstoxFeed:
         """
         self._raise_failure()
         await self.disconnect("a new connection is opened")
-        socket = await self._open(await self._rest.authorize_feed())
-        self._socket = socket
         self.requests_sent = self.frames_received = self._frames_handled = 0
+        try:
+            socket = await self._open(await self._rest.authorize_feed())
+        except (BrokerError, UnavailableError) as error:
+            self._handler.on_disconnected(str(error))
+            raise
+        self._socket = socket
         self._drop_reason = ""
         self._held = []
         self._alive_ns = time.perf_counter_ns()
@@ -129,9 +135,9 @@ class UpstoxFeed:
             await self._request(SUBSCRIBE, list(self._keys))
             await self._handler.on_connected(self._lost_since_ns)
             self._release()
-        except BaseException:
+        except BaseException as error:
             self._held = []
-            await self.disconnect("the connection could not be prepared")
+            await self.disconnect(str(error) or "stopped")
             self._held = None
             if self._reader is not None:
                 self._lost()
@@ -162,16 +168,12 @@ class UpstoxFeed:
         pause_s = FIRST_BACKOFF_S
         try:
             while True:
-                try:
+                with contextlib.suppress(BrokerError, UnavailableError):
                     await self.connect_once()
-                except (BrokerError, UnavailableError) as error:
-                    _log.warning("the feed could not be connected", reason=str(error), again_in_s=pause_s)
-                    self._handler.on_disconnected(str(error))
-                else:
                     await self._watch()
-                    self._raise_failure()
-                    if self._frames_handled:
-                        pause_s = FIRST_BACKOFF_S
+                self._raise_failure()
+                if self._frames_handled:
+                    pause_s = FIRST_BACKOFF_S
                 await self._clock.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_BACKOFF_S)
         finally:
@@ -265,7 +267,6 @@ class UpstoxFeed:
         if self._last_frame is not None:
             self._lost_since_ns = _stamp(self._last_frame) or self._lost_since_ns
         self._drained.set()
-        _log.warning("the feed is down", reason=self._drop_reason)
         self._handler.on_disconnected(self._drop_reason)
 
     def _raise_failure(self) -> None:

@@ -1,7 +1,6 @@
 """Score the universe by how far and how heavily it moves, and say when to look again."""
 
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from quant_platform.domain.session import Session
@@ -51,23 +50,3 @@ def scan_times(session: Session, until_ns: int, interval_min: int = INTERVAL_MIN
         for ts in range(start_ns, until_ns, interval_min * NS_PER_MINUTE)
         if any(opens <= ts < closes for opens, closes in windows)
     ]
-
-
-def due(now_ns: int, last_scan_ns: int | None, times: Sequence[int]) -> int | None:
-    """The scheduled moment that a scan now is for; None where none is due.
-
-    Args:
-        now_ns: ns UTC.
-        last_scan_ns: the moment that the last scan was for; None before the first.
-        times: of :func:`scan_times`. Of several that were missed only the newest is made up for.
-    """
-    passed = bisect_right(times, now_ns)
-    if passed == 0 or (last_scan_ns is not None and times[passed - 1] <= last_scan_ns):
-        return None
-    return times[passed - 1]
-
-
-def next_scan(now_ns: int, times: Sequence[int]) -> int | None:
-    """The first scheduled moment after ``now_ns``, None after the last."""
-    position = bisect_right(times, now_ns)
-    return times[position] if position < len(times) else None

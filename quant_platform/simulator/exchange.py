@@ -97,6 +97,7 @@ class Exchange:
                 await self._free_run(self.speed)
         except QuantError as error:
             self._failure = error
+        finally:
             self._loaded.set()
 
     async def ready(self) -> None:

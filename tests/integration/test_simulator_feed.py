@@ -1,11 +1,15 @@
 """The simulated exchange's feed: who may connect, what comes when, what a frame holds, and the driven clock."""
 
 import asyncio
+import queue
 from collections.abc import Iterator
 from datetime import date, time
+from typing import Any
 
 import numpy as np
 import pytest
+import upstox_client
+import websocket
 import websockets
 
 from quant_platform.domain.errors import DataError
@@ -67,6 +71,41 @@ def test_feed_paths_take_the_token_and_refuse_another_with_the_reason(idle: Exch
 
     response = asyncio.run(scenario())
     assert (response.status_code, response.reason_phrase) == (401, "Unauthorized")
+
+
+def test_the_brokers_own_streamer_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames: queue.Queue[dict[str, Any]] = queue.Queue()
+    dialled = websocket.WebSocketApp
+
+    with running(lockstep(), market()) as server:
+        # The SDK has the broker's address built in; only where it dials is changed.
+        here = str(server.ready["url"]).replace("http", "ws")
+        monkeypatch.setattr(
+            websocket,
+            "WebSocketApp",
+            lambda url, **handlers: dialled(url.replace("wss://api.upstox.com", here), **handlers),
+        )
+        configuration = upstox_client.Configuration()
+        configuration.access_token = TOKEN
+        streamer = upstox_client.MarketDataStreamerV3(upstox_client.ApiClient(configuration), list(KEYS), "full")
+        streamer.auto_reconnect(False)
+        streamer.on("message", frames.put)
+        streamer.connect()
+        assert "segmentStatus" in frames.get(timeout=30)["marketInfo"]
+        assert "feeds" not in frames.get(timeout=30)  # nothing has traded yet
+
+        async def move() -> None:
+            async with client(server) as user:
+                await user.advance(ns_at(DAYS[0], time(9, 15)))
+
+        asyncio.run(move())
+        live = frames.get(timeout=30)
+        streamer.disconnect()
+    assert live["type"] == "live_feed"
+    (key, feed), *_ = live["feeds"].items()
+    assert key in KEYS
+    assert feed["requestMode"] == "full_d5"
+    assert int(feed["fullFeed"]["marketFF"]["vtt"]) > 0
 
 
 def test_a_subscription_before_any_tick_is_answered_by_an_empty_snapshot(idle: ExchangeServer) -> None:

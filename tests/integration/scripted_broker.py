@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -11,8 +12,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from quant_platform.adapters.broker.upstox_rest import UpstoxRest
+from quant_platform.protocol.upstox import codes, paths
 from quant_platform.protocol.upstox import market_data_feed_pb2 as wire
-from quant_platform.protocol.upstox import paths
 from quant_platform.protocol.upstox.feed_requests import FeedRequest, decode_request
 
 Answer = Response | Callable[[Request], Response]
@@ -138,3 +140,29 @@ class SteppingClock:
         self.slept.append(seconds)
         self._now_ns += round(seconds * 10**9)
         await asyncio.sleep(0)
+
+
+TOKEN = "a-secret-token"
+
+
+def error(code: str, status: int, **headers: str) -> JSONResponse:
+    return JSONResponse(codes.error_envelope(code), status, headers)
+
+
+def with_client(
+    body: Callable[[ScriptedBroker, UpstoxRest, SteppingClock], Coroutine[Any, Any, None]],
+    token: Callable[[], str] = lambda: TOKEN,
+    **options: Any,
+) -> None:
+    """Run a test's body with a server and a client of it."""
+
+    async def run() -> None:
+        async with scripted_broker() as broker:
+            clock = SteppingClock()
+            rest = UpstoxRest(broker.url, token, clock, **options)
+            try:
+                await body(broker, rest, clock)
+            finally:
+                await rest.close()
+
+    asyncio.run(run())

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from quant_platform.adapters.broker.upstox_transport import TokenSource, UpstoxTransport
-from quant_platform.domain.errors import BrokerError, UnavailableError
+from quant_platform.domain.errors import BrokerError, DataError, UnavailableError
 from quant_platform.domain.instruments import EQUITY_SEGMENT, Instrument, full_symbol
 from quant_platform.domain.money import PAISE_PER_RUPEE
 from quant_platform.domain.session import ist_date
@@ -19,6 +19,9 @@ from quant_platform.ports.clock import Clock
 from quant_platform.protocol.upstox import codes, limits, paths
 
 T = TypeVar("T")
+
+COMMONEST_TICK_SIZE = 5.0
+"""Paise, where the instruments file names none."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _ONE_DAY = timedelta(days=1)
@@ -83,13 +86,13 @@ class _FeedUrl(msgspec.Struct):
 class _FileRow(msgspec.Struct):
     segment: str
     instrument_key: str
-    trading_symbol: str = ""
-    instrument_type: str = ""
-    isin: str = ""
-    name: str = ""
-    tick_size: float = 5.0
-    lot_size: int = 1
-    cas_eligible: bool = False
+    trading_symbol: str | None = None
+    instrument_type: str | None = None
+    isin: str | None = None
+    name: str | None = None
+    tick_size: float | None = None  # paise
+    lot_size: int | None = None
+    cas_eligible: bool | None = None  # there only when true
 
 
 class UpstoxRest:
@@ -153,9 +156,14 @@ class UpstoxRest:
         wanted = {i.instrument_key: i.symbol for i in instruments if i.instrument_key not in self._refused_keys}
         keys = list(wanted)
         answers: dict[str, _Ltp] = {}
+        refused: set[str] = set()
         for start in range(0, len(keys), limits.KEYS_PER_QUOTE):
-            rows = await self._last_prices(keys[start : start + limits.KEYS_PER_QUOTE])
+            rows = await self._last_prices(keys[start : start + limits.KEYS_PER_QUOTE], refused)
             answers |= {row.instrument_token: row for row in rows}
+        if refused:
+            _log.warning("the broker does not know some instrument keys", keys=sorted(refused))
+        if answers:  # where every key is refused the keys are hardly to blame
+            self._refused_keys |= refused
         return [
             Quote(
                 symbol,
@@ -167,7 +175,7 @@ class UpstoxRest:
             if key in answers
         ]
 
-    async def _last_prices(self, keys: list[str]) -> list[_Ltp]:
+    async def _last_prices(self, keys: list[str], refused: set[str]) -> list[_Ltp]:
         """LTP rows of at most 500 keys; a batch that fails is halved until its bad key stands alone."""
         try:
             body = await self._transport.get(paths.LTP_V3, {"instrument_key": ",".join(keys)})
@@ -176,9 +184,9 @@ class UpstoxRest:
                 raise
             if len(keys) > 1:
                 half = len(keys) // 2
-                return await self._last_prices(keys[:half]) + await self._last_prices(keys[half:])
-            self._refused_keys.add(keys[0])
-            _log.warning("the broker does not know an instrument key", key=keys[0], code=error.code)
+                first = await self._last_prices(keys[:half], refused)
+                return first + await self._last_prices(keys[half:], refused)
+            refused.add(keys[0])
             return []
         return list(_decode(paths.LTP_V3, body, dict[str, _Ltp]).values())
 
@@ -228,19 +236,26 @@ def _equities(rows: Iterable[_FileRow]) -> Iterable[Instrument]:
     A share's ISIN starts with INE and has issue type 01; a simulated security may have none.
     """
     for row in rows:
-        is_share = not row.isin or (row.isin.startswith("INE") and row.isin[7:9] == "01")
-        if row.segment == EQUITY_SEGMENT and row.instrument_type == "EQ" and is_share:
-            yield Instrument(
-                symbol=full_symbol(row.trading_symbol),
-                instrument_key=row.instrument_key,
-                isin=row.isin,
-                name=row.name,
-                industry="",
-                tick_size=max(round(row.tick_size), 1),
-                lot_size=row.lot_size,
-                cas_eligible=row.cas_eligible,
-                reference_price=0,
-            )
+        isin = row.isin or ""
+        is_share = not isin or (isin.startswith("INE") and isin[7:9] == "01")
+        if row.segment != EQUITY_SEGMENT or row.instrument_type != "EQ" or not is_share:
+            continue
+        try:
+            symbol = full_symbol(row.trading_symbol or "")
+        except DataError as error:
+            _log.warning("a row of the instruments file is left out", key=row.instrument_key, reason=error.what)
+            continue
+        yield Instrument(
+            symbol=symbol,
+            instrument_key=row.instrument_key,
+            isin=isin,
+            name=row.name or "",
+            industry="",
+            tick_size=max(round(row.tick_size or COMMONEST_TICK_SIZE), 1),
+            lot_size=row.lot_size or 1,
+            cas_eligible=bool(row.cas_eligible),
+            reference_price=0,
+        )
 
 
 def _spans(first: date, last: date) -> Iterable[tuple[date, date]]:

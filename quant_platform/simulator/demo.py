@@ -77,8 +77,9 @@ class DemoSource:
         day = max(first, self._day - timedelta(days=LISTED_DAYS))
         while day <= min(last, self._day):
             if _trades(day):
-                made = stock_day(self._prices, self.instruments[number], number, day)
-                candles += _candles(day, made.ticks, self.instruments[number].cas_eligible)
+                stock = self.instruments[number]
+                made = stock_day(self._prices, stock, number, day, with_levels=False)
+                candles += _candles(day, made.ticks, stock.cas_eligible)
             day += timedelta(days=1)
         return candles
 

@@ -24,7 +24,7 @@ OPENING_SHARE, CLOSING_SHARE = 0.01, 0.07
 INDICATION_NS = 10 * NS_PER_SECOND
 _DEPTH_PROFILE = np.array([1.0, 1.5, 1.9, 2.2, 2.4], np.float32)
 
-_STOCK = 10  # purpose of the generators used here; demo_prices has the lower ones
+_STOCK, _LEVELS = 10, 11  # purposes of the generators used here; demo_prices has the lower ones
 
 _COLLECTS_OPENING = {PhaseKind.PRE_OPEN_ENTRY, PhaseKind.PRE_OPEN_LIMIT_ENTRY}
 _COLLECTS_CLOSING = {PhaseKind.AUCTION_ENTRY, PhaseKind.AUCTION_LIMIT_ENTRY}
@@ -56,25 +56,33 @@ class _Book(NamedTuple):
     size: float  # usual shares of the first level
 
 
-def stock_day(prices: Prices, instrument: Instrument, number: int, day: date) -> StockDay:
-    """Make one stock's day, the same for the same seed, stock and date."""
+class _Dice(NamedTuple):
+    """Generators of one stock and date; the levels have their own, so that a day is the same without them."""
+
+    trades: np.random.Generator
+    levels: np.random.Generator | None  # None: the rows need no levels
+
+
+def stock_day(prices: Prices, instrument: Instrument, number: int, day: date, *, with_levels: bool = True) -> StockDay:
+    """Make one stock's day, the same for the same seed, stock and date; for candles it needs no levels."""
     plan = prices.plan(number, day)
-    random = prices.random(day, _STOCK, number)
+    levels = prices.random(day, _LEVELS, number) if with_levels else None
+    dice = _Dice(prices.random(day, _STOCK, number), levels)
     moved = abs(np.log(plan.close / plan.previous_close))
-    busy = float(random.lognormal(0.0, 0.3)) * (1.0 + 25.0 * moved)
+    busy = float(dice.trades.lognormal(0.0, 0.3)) * (1.0 + 25.0 * moved)
     shares = character_of(instrument.symbol).daily_turnover * PAISE_PER_RUPEE / plan.close * busy
 
     steps = grid(day, instrument.cas_eligible)
-    path = prices.path(number, day, plan.open, plan.close, steps.size, random)
-    trading = _trading_rows(steps, path, shares, plan.tick, random)
+    path = prices.path(number, day, plan.open, plan.close, steps.size, dice.trades)
+    trading = _trading_rows(steps, path, shares, plan.tick, dice)
     parts = [StockDay(trading, np.zeros(trading.ts.size, np.int32))]
     opening, closing = _auctions(day, instrument.cas_eligible)
     if opening is not None:
         volume = shares * OPENING_SHARE
-        parts.insert(0, _auction_rows(opening, plan.previous_close, plan.open, volume, plan.tick, random))
+        parts.insert(0, _auction_rows(opening, plan.previous_close, plan.open, volume, plan.tick, dice))
     if closing is not None:
         volume = shares * CLOSING_SHARE
-        parts.append(_auction_rows(closing, int(trading.ltp[-1]), plan.close, volume, plan.tick, random))
+        parts.append(_auction_rows(closing, int(trading.ltp[-1]), plan.close, volume, plan.tick, dice))
     else:
         _end_at(trading, plan.close, plan.tick)
     ticks = join([part.ticks for part in parts])
@@ -91,8 +99,9 @@ def _accumulate(ticks: TickBatch) -> None:
     ticks.atp[:] = np.round(value / counted / PAISE_PER_RUPEE, 2)
 
 
-def _trading_rows(steps: Integers, path: Floats, shares: float, tick: int, random: np.random.Generator) -> TickBatch:
+def _trading_rows(steps: Integers, path: Floats, shares: float, tick: int, dice: _Dice) -> TickBatch:
     """Continuous trading; ``volume`` holds the shares of each row."""
+    random = dice.trades
     activity = smile(steps.size)
     changes = random.random(steps.size) < np.clip(UPDATES_PER_STEP * np.sqrt(activity), 0.0, 0.9)
     changes[[0, -1]] = True
@@ -116,7 +125,8 @@ def _trading_rows(steps: Integers, path: Floats, shares: float, tick: int, rando
 
     weight = random.lognormal(0.0, 1.1, n) * np.sqrt(activity[at]) * trades
     ticks.volume[:] = np.where(trades, np.maximum(shares * weight / weight.sum(), 1.0), 0.0)
-    _fill_levels(ticks, _Book(best_bid, spread, lean, 3.0 * shares / n), tick, random)
+    if dice.levels is not None:
+        _fill_levels(ticks, _Book(best_bid, spread, lean, 3.0 * shares / n), tick, dice.levels)
     return ticks
 
 
@@ -157,9 +167,7 @@ def _auction(phases: tuple[Phase, ...], collects: set[PhaseKind], matches: Phase
     return _Auction(starts, matching.start, matching.end)
 
 
-def _auction_rows(
-    auction: _Auction, standing: int, result: int, shares: float, tick: int, random: np.random.Generator
-) -> StockDay:
+def _auction_rows(auction: _Auction, standing: int, result: int, shares: float, tick: int, dice: _Dice) -> StockDay:
     """Indications that settle on the result, then the print; ``volume`` holds the shares of each row.
 
     Args:
@@ -168,8 +176,9 @@ def _auction_rows(
         result: the auction's price, paise.
         shares: traded in it.
         tick: price step, paise.
-        random: of the stock and date.
+        dice: of the stock and date.
     """
+    random = dice.trades
     first = auction.starts + int(random.integers(INDICATION_NS // STEP_NS)) * STEP_NS
     stamps = np.arange(first, auction.matches, INDICATION_NS, dtype=np.int64)
     prints_after = int(random.integers((auction.ends - auction.matches) // STEP_NS // 2)) * STEP_NS
@@ -182,6 +191,7 @@ def _auction_rows(
     around = np.append(indicated, result)
     ticks.ltp[:-1], ticks.ltp[-1] = standing, result
     ticks.volume[-1] = max(int(shares), 1)
-    book = _Book(around - tick, np.full(n, 2 * tick), np.zeros(n), max(shares / 20, 1.0))
-    _fill_levels(ticks, book, tick, random)
+    if dice.levels is not None:
+        book = _Book(around - tick, np.full(n, 2 * tick), np.zeros(n), max(shares / 20, 1.0))
+        _fill_levels(ticks, book, tick, dice.levels)
     return StockDay(ticks, np.append(indicated, 0).astype(np.int32))

@@ -224,28 +224,15 @@ def count_rows(file: DataFile, group: RowGroup, skip_bad_rows: bool) -> Mapping[
         if lost:
             known = ~np.logical_or.reduce(lost)
             ts, codes = ts[known], codes[known]
-        for day, code, rows in _count_pairs(_day_of(ts), codes, len(names)):
-            counts[day, str(names[code])] += rows
+        if not ts.size:
+            continue
+        order, slices = _day_slices(ts)
+        codes = codes if order is None else codes[order]
+        for day, start, stop in slices:
+            rows_of_code = np.bincount(codes[start:stop])
+            for code in np.flatnonzero(rows_of_code).tolist():
+                counts[day, str(names[code])] += int(rows_of_code[code])
     return counts
-
-
-def _count_pairs(days: NDArray[np.int64], codes: NDArray[np.int32], width: int) -> Iterator[tuple[int, int, int]]:
-    """Day, code and number of rows for every pair that occurs."""
-    if not days.size:
-        return
-    first, last = int(days.min()), int(days.max())
-    if first == last:
-        pairs: NDArray[np.int64] | NDArray[np.int32] = codes
-    else:
-        pairs = (days - first) * width + codes
-    if (last - first + 1) * width <= max(1 << 16, 4 * days.size):
-        table = np.bincount(pairs)
-        found = np.flatnonzero(table)
-        rows = table[found]
-    else:
-        found, rows = np.unique(pairs, return_counts=True)
-    for pair, number in zip(found.tolist(), rows.tolist(), strict=True):
-        yield first + pair // width, pair % width, number
 
 
 def _record_batches(file: DataFile, group: RowGroup, columns: Sequence[str]) -> Iterator[tuple[int, Any]]:
@@ -260,22 +247,32 @@ def _record_batches(file: DataFile, group: RowGroup, columns: Sequence[str]) -> 
 
 
 def _by_day(row: int, columns: Columns) -> Iterator[Piece]:
-    ts = columns["ts"]
-    if _day_of(ts.min()) == _day_of(ts.max()):
-        yield Piece(_day_of(int(ts[0])), row, columns)
-        return
-    days = _day_of(ts)
-    if (days[1:] < days[:-1]).any():
-        order = np.argsort(days, kind="stable")
-        days = days[order]
+    order, slices = _day_slices(columns["ts"])
+    if order is not None:
         columns = {name: column[order] for name, column in columns.items()}
-    starts = np.flatnonzero(np.diff(days, prepend=days[0] - 1))
-    for start, stop in zip(starts, np.append(starts[1:], days.size), strict=True):
+    rows = columns["ts"].size
+    for day, start, stop in slices:
         part = {name: column[start:stop] for name, column in columns.items()}
-        if 2 * (stop - start) < days.size:
+        if 2 * (stop - start) < rows:
             # A view would keep all the other days' rows in memory for as long as this day waits.
             part = {name: column.copy() for name, column in part.items()}
-        yield Piece(int(days[start]), row, part)
+        yield Piece(day, row, part)
+
+
+def _day_slices(ts: NDArray[np.int64]) -> tuple[NDArray[np.intp] | None, list[tuple[int, int, int]]]:
+    """The order that brings rows of one IST date together (None: they are), and day, start and stop of each."""
+    first, last = int(_day_of(ts.min())), int(_day_of(ts.max()))
+    if first == last:
+        return None, [(first, 0, ts.size)]
+    days = _day_of(ts)
+    order = np.argsort(days, kind="stable") if (days[1:] < days[:-1]).any() else None
+    if order is not None:
+        days = days[order]
+    present = np.arange(first, last + 1) if last - first < days.size else np.unique(days)
+    starts = np.searchsorted(days, present)
+    stops = np.searchsorted(days, present, side="right")
+    slices = zip(present.tolist(), starts.tolist(), stops.tolist(), strict=True)
+    return order, [part for part in slices if part[1] < part[2]]
 
 
 def _day_of(ts: Any) -> Any:

@@ -142,6 +142,47 @@ class SteppingClock:
         await asyncio.sleep(0)
 
 
+class Listener:
+    """Writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.stamps: list[int] = []
+        self.lost_since: list[int | None] = []
+        self.reasons: list[str] = []
+        self.prepare: Callable[[], Awaitable[None]] | None = None
+        self.frame_error: Exception | None = None
+        self._changed = asyncio.Event()
+
+    def _note(self, what: str) -> None:
+        self.heard.append(what)
+        self._changed.set()
+
+    def on_frame(self, payload: bytes, received_ns: int) -> None:
+        assert received_ns > 0
+        if self.frame_error is not None:
+            raise self.frame_error
+        self.stamps.append(wire.FeedResponse.FromString(payload).currentTs)
+        self._note(f"frame {self.stamps[-1]}")
+
+    async def on_connected(self, lost_since_ns: int | None) -> None:
+        self.lost_since.append(lost_since_ns)
+        self._note("connecting")
+        if self.prepare is not None:
+            await self.prepare()
+        self._note("connected")
+
+    def on_disconnected(self, reason: str) -> None:
+        self.reasons.append(reason)
+        self._note("disconnected")
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+
 TOKEN = "a-secret-token"
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -11,52 +11,10 @@ from starlette.responses import Response
 from quant_platform.adapters.broker.upstox_feed import KEYS_PER_REQUEST, UpstoxFeed
 from quant_platform.adapters.broker.upstox_rest import UpstoxRest
 from quant_platform.domain.errors import AuthenticationError, BrokerError, UnavailableError
-from quant_platform.protocol.upstox import market_data_feed_pb2 as wire
 
-from .scripted_broker import FeedLine, ScriptedBroker, SteppingClock, scripted_broker
+from .scripted_broker import FeedLine, Listener, ScriptedBroker, SteppingClock, scripted_broker
 
 NS_PER_MS = 1_000_000
-
-
-class Listener:
-    """Writes down what it hears."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-        self.stamps: list[int] = []
-        self.lost_since: list[int | None] = []
-        self.reasons: list[str] = []
-        self.prepare: Callable[[], Awaitable[None]] | None = None
-        self.frame_error: Exception | None = None
-        self._changed = asyncio.Event()
-
-    def _note(self, what: str) -> None:
-        self.heard.append(what)
-        self._changed.set()
-
-    def on_frame(self, payload: bytes, received_ns: int) -> None:
-        assert received_ns > 0
-        if self.frame_error is not None:
-            raise self.frame_error
-        self.stamps.append(wire.FeedResponse.FromString(payload).currentTs)
-        self._note(f"frame {self.stamps[-1]}")
-
-    async def on_connected(self, lost_since_ns: int | None) -> None:
-        self.lost_since.append(lost_since_ns)
-        self._note("connecting")
-        if self.prepare is not None:
-            await self.prepare()
-        self._note("connected")
-
-    def on_disconnected(self, reason: str) -> None:
-        self.reasons.append(reason)
-        self._note("disconnected")
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
-            while not condition():
-                self._changed.clear()
-                await self._changed.wait()
 
 
 class Scene:
@@ -367,6 +325,27 @@ def test_a_handler_that_cannot_prepare_leaves_no_connection_behind() -> None:
         assert scene.listener.stamps == [2000]
 
     play(body, stay, one_frame_then_stay)
+
+
+def test_frames_that_came_while_preparing_failed_belong_to_the_gap() -> None:
+    async def body(scene: Scene) -> None:
+        async def fail_after_a_frame() -> None:
+            async with asyncio.timeout(20):
+                while scene.feed.frames_received < 1:
+                    await asyncio.sleep(0.005)
+            raise UnavailableError("no history")
+
+        await scene.feed.subscribe(["NSE_EQ|A"])
+        await scene.feed.connect_once()
+        await scene.feed.drained(1)
+        scene.listener.prepare = fail_after_a_frame
+        with pytest.raises(UnavailableError):
+            await scene.feed.connect_once()
+        scene.listener.prepare = None
+        await scene.feed.connect_once()
+        assert scene.listener.lost_since == [None, 1000 * NS_PER_MS, 1000 * NS_PER_MS]
+
+    play(body, one_frame_then_close, one_frame_then_stay)
 
 
 def test_cancelling_the_feed_closes_the_connection() -> None:

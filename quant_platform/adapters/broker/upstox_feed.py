@@ -229,7 +229,6 @@ class UpstoxFeed:
                     _log.warning("the feed sent a text", text=message[:500])
                     continue
                 self._alive_ns = received_ns
-                self._last_frame = message
                 self.frames_received += 1
                 if self._held is not None:
                     self._held.append((message, received_ns))
@@ -250,6 +249,7 @@ class UpstoxFeed:
 
     def _handle(self, message: bytes, received_ns: int) -> None:
         self._handler.on_frame(message, received_ns)
+        self._last_frame = message
         self._frames_handled += 1
         if self._frames_handled == self._awaited_frames:
             self._drained.set()

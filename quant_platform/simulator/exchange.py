@@ -21,6 +21,8 @@ from quant_platform.simulator.timetable import Timetable
 
 LONGEST_NAP_S = 0.05
 SHORTEST_NAP_S = 0.002
+STALLED_S = 10.0
+"""A client that has not read for this long would hold up everybody's market."""
 
 
 class Exchange:
@@ -170,10 +172,19 @@ class Exchange:
     async def _show_until(self, target: int) -> None:
         stop = self.day.rows_until(target)
         if stop > self.row:
-            for feed in self._connections:
-                await feed.show(self.day, self.row, stop)
+            for feed in tuple(self._connections):  # a client may come or go meanwhile
+                await self._show(feed, stop)
             self.row = stop
         self._connections = [feed for feed in self._connections if not feed.lost.is_set()]
+
+    async def _show(self, feed: FeedConnection, stop: int) -> None:
+        """Show a feed the rows up to ``stop``; one that does not read ends, unless it is the one that drives."""
+        drives = self.speed is None and feed is self._newest
+        try:
+            async with asyncio.timeout(None if drives else STALLED_S):
+                await feed.show(self.day, self.row, stop)
+        except TimeoutError:
+            feed.drop()
 
     async def _free_run(self, speed: float) -> None:
         """Move the clock ``speed`` times as fast as the wall's, and at once through hours nobody wants to watch."""

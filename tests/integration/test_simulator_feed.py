@@ -16,7 +16,8 @@ from quant_platform.domain.errors import DataError
 from quant_platform.domain.session import ns_at
 from quant_platform.domain.ticks import NS_PER_MS
 from quant_platform.protocol.upstox import market_data_feed_pb2 as wire
-from quant_platform.protocol.upstox.feed_requests import CHANGE_MODE, UNSUBSCRIBE
+from quant_platform.protocol.upstox.feed_requests import CHANGE_MODE, SUBSCRIBE, UNSUBSCRIBE, FeedRequest
+from quant_platform.simulator import exchange
 from quant_platform.simulator.options import ExchangeOptions
 from quant_platform.simulator.replay import ReplaySource
 from quant_platform.simulator.server import ExchangeServer
@@ -345,6 +346,25 @@ def test_a_stamp_finer_than_a_millisecond_is_refused_by_name() -> None:
 def test_a_replay_of_a_date_without_rows_is_refused() -> None:
     with pytest.raises(DataError, match="no ticks on 2026-08-19"):
         ReplaySource(market(50), date(2026, 8, 19))
+
+
+def test_a_feed_that_nobody_reads_does_not_hold_up_the_market(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "STALLED_S", 0.2)
+
+    async def scenario(server: ExchangeServer) -> dict[str, object]:
+        async with client(server) as user:
+            url = (await user.get("/v3/feed/market-data-feed/authorize"))["authorizedRedirectUri"]
+            idler = await websockets.connect(url, max_queue=1, close_timeout=0.1)
+            await idler.send(FeedRequest("g", SUBSCRIBE, KEYS, "full").encode())
+            await user.connect()
+            await user.subscribe()
+            state = await user.advance(FAR)
+            await user.frames(int(state["frames"]))
+            idler.transport.abort()
+            return state
+
+    with running(lockstep(day=DAYS[0]), market(40_000)) as server:
+        assert asyncio.run(scenario(server))["finished"]
 
 
 def test_a_third_feed_ends_the_first(idle: ExchangeServer) -> None:

@@ -22,9 +22,7 @@ def test_generated_files_are_what_the_proto_file_gives(tmp_path: Path) -> None:
     subprocess.run([*command, *outputs, PROTO], cwd=ROOT, check=True, capture_output=True)
     for suffix in ("_pb2.py", "_pb2.pyi"):
         name = PROTO.replace(".proto", suffix)
-        assert (tmp_path / name).read_text() == (ROOT / name).read_text(), (
-            f"{name} is stale: generate it anew"
-        )
+        assert (tmp_path / name).read_text() == (ROOT / name).read_text(), f"{name} is stale: generate it anew"
 
 
 def test_messages_have_the_members_of_the_official_sdk() -> None:
@@ -32,9 +30,7 @@ def test_messages_have_the_members_of_the_official_sdk() -> None:
     assert set(official.message_types_by_name) == set(wire.DESCRIPTOR.message_types_by_name)
     for name, message in official.message_types_by_name.items():
         ours = wire.DESCRIPTOR.message_types_by_name[name].fields
-        assert {(f.name, f.number, f.type) for f in ours} == {
-            (f.name, f.number, f.type) for f in message.fields
-        }
+        assert {(f.name, f.number, f.type) for f in ours} == {(f.name, f.number, f.type) for f in message.fields}
     for name, enum in official.enum_types_by_name.items():
         ours_enum = wire.DESCRIPTOR.enum_types_by_name[name].values
         assert {(v.name, v.number) for v in ours_enum} == {(v.name, v.number) for v in enum.values}
@@ -58,9 +54,7 @@ def test_error_envelope_carries_both_spellings_and_no_data() -> None:
 
 @pytest.mark.parametrize("key", ["errorCode", "error_code"])
 def test_errors_are_read_in_either_spelling(key: str) -> None:
-    body = json.loads(
-        json.dumps({"status": "error", "errors": [{key: "UDAPI10005", "message": "slow down"}]})
-    )
+    body = json.loads(json.dumps({"status": "error", "errors": [{key: "UDAPI10005", "message": "slow down"}]}))
     assert codes.problems(body) == [codes.Problem("UDAPI10005", "slow down")]
 
 
@@ -80,18 +74,14 @@ def test_a_reply_that_is_no_error_envelope_has_no_errors(body: object) -> None:
         ("weeks", 1, date(2026, 5, 31), None),
     ],
 )
-def test_earliest_from_date_of_a_candle_request(
-    unit: str, interval: int, last: date, first: date | None
-) -> None:
+def test_earliest_from_date_of_a_candle_request(unit: str, interval: int, last: date, first: date | None) -> None:
     assert limits.earliest_from(unit, interval, last) == first
 
 
 def test_candle_paths_quote_the_key_and_put_the_last_date_first() -> None:
     path = paths.history("NSE_INDEX|Nifty 50", "minutes", 1, date(2026, 8, 18), date(2026, 8, 1))
     assert path == "/v3/historical-candle/NSE_INDEX%7CNifty%2050/minutes/1/2026-08-18/2026-08-01"
-    assert paths.intraday("NSE_EQ|INE002A01018", "minutes", 5).endswith(
-        "/intraday/NSE_EQ%7CINE002A01018/minutes/5"
-    )
+    assert paths.intraday("NSE_EQ|INE002A01018", "minutes", 5).endswith("/intraday/NSE_EQ%7CINE002A01018/minutes/5")
 
 
 def test_feed_requests_survive_the_wire() -> None:

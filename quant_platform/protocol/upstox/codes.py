@@ -38,9 +38,7 @@ _HOURS = "the service answers from 05:30 to 24:00 IST"
 
 CODES: Mapping[str, Meaning] = {
     "UDAPI10000": Meaning("the request was not recognised"),
-    RATE_LIMIT: Meaning(
-        "too many requests", "wait: 50 a second, 500 a minute and 2,000 in 30 minutes are allowed"
-    ),
+    RATE_LIMIT: Meaning("too many requests", "wait: 50 a second, 500 a minute and 2,000 in 30 minutes are allowed"),
     "UDAPI100010": Meaning("the order was not found"),
     INVALID_KEY: Meaning("invalid instrument key", "take keys from the daily instruments file"),
     INVALID_METHOD: Meaning("the path does not take this HTTP method"),
@@ -84,9 +82,7 @@ CODES: Mapping[str, Meaning] = {
     "UDAPI1052": Meaning("the quantity is zero"),
     "UDAPI1055": Meaning("the order type is invalid"),
     "UDAPI1056": Meaning("the validity is invalid"),
-    INVALID_QUOTE_KEY: Meaning(
-        "invalid symbol or instrument key", "take keys from the daily instruments file"
-    ),
+    INVALID_QUOTE_KEY: Meaning("invalid symbol or instrument key", "take keys from the daily instruments file"),
     INVALID_DATE: Meaning("the date is invalid"),
     INVALID_EXCHANGE: Meaning("the exchange is invalid"),
     CANDLE_UNIT: Meaning("the unit is not one of minutes, hours, days, weeks, months"),
@@ -111,9 +107,7 @@ class Problem(NamedTuple):
     invalid_value: Any = None
 
 
-def error_envelope(
-    code: str, message: str = "", *, path: str | None = None, value: Any = None
-) -> dict[str, Any]:
+def error_envelope(code: str, message: str = "", *, path: str | None = None, value: Any = None) -> dict[str, Any]:
     """The body of an error reply: no ``data``, and every field in both spellings, as the broker sends it.
 
     Args:

@@ -12,6 +12,7 @@ from quant_platform.adapters.ticks.files import FileTickSource
 from quant_platform.domain.errors import CalendarError, DataError, UsageError
 
 from .file_rig import (
+    MONDAY,
     SESSIONS,
     candle_table,
     expected_rows,
@@ -104,6 +105,13 @@ def test_rows_without_time_or_symbol_are_refused(tmp_path: Path) -> None:
         message = refused(write(tmp_path / "t.parquet", with_value(tick_table(), column, 42, value)))
         assert "row 42 (counted from 0)" in message
         assert column in message or "symbol" in message
+
+
+def test_a_symbol_that_is_none_is_refused_in_a_file_of_one_day(tmp_path: Path) -> None:
+    table = tick_table(days=[MONDAY])
+    assert "row 5 (counted from 0): 'NIFTY 50' is no symbol" in refused(
+        write(tmp_path / "t.parquet", with_value(table, "symbol", 5, "NIFTY 50"))
+    )
 
 
 def test_a_candle_whose_high_is_below_its_low_is_refused(tmp_path: Path) -> None:

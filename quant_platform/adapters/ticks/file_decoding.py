@@ -82,8 +82,7 @@ class RowReader:
         """
         for row, batch in _record_batches(self.file, group, self.file.columns):
             _, columns = self._rows_of(batch, row)
-            if columns["ts"].size:
-                yield from _by_day(row, columns)
+            yield from _by_day(row, columns)
 
     def warm_up_bars(self) -> list[StoredBar]:
         """What warmed and repaired a recorded day, in the order in which it was recorded.
@@ -167,9 +166,9 @@ class RowReader:
         )
 
     def _which(self, row: Mapping[str, Any], column: str) -> str:
-        stamp = row["timestamp"].cast(pa.int64()).as_py()
         if column in ("timestamp", "symbol"):
             return ""
+        stamp = row["timestamp"].cast(pa.int64()).as_py()
         at = datetime.fromtimestamp(stamp * self.file.ns_per_unit // NS_PER_SECOND, IST)
         return f"; {row['symbol'].as_py()} at {at:%Y-%m-%d %H:%M:%S} IST"
 
@@ -207,26 +206,25 @@ def _wrong(row: Mapping[str, Any], column: str) -> str:
 
 
 def count_rows(file: DataFile, group: RowGroup, skip_bad_rows: bool) -> Mapping[tuple[int, str], int]:
-    """Rows of a row group by IST date (in days since the epoch) and symbol; reads those two columns only.
+    """Rows of a row group by IST date (in days since the epoch) and symbol; reads no more columns than that takes.
 
     Raises:
         DataError: the file is damaged, or a row has no time or symbol (unless bad rows are skipped).
     """
     reader = RowReader(file, {}, *ALWAYS, skip_bad_rows)
     counts: Counter[tuple[int, str]] = Counter()
-    for row, batch in _record_batches(file, group, ("timestamp", "symbol")):
-        ts, timeless = stamps(batch.column("timestamp"), file.ns_per_unit)
+    of_one_day = group.first_day == group.last_day and not group.suspect
+    for row, batch in _record_batches(file, group, ("symbol",) if of_one_day else ("timestamp", "symbol")):
         codes, names = symbols(batch.column("symbol"))
         malformed = [code for code, name in enumerate(names) if name is None]
         nameless = np.isin(codes, [-1, *malformed]) if malformed or codes.min(initial=0) < 0 else None
+        ts, timeless = (None, None) if of_one_day else stamps(batch.column("timestamp"), file.ns_per_unit)
         reader.check_keys(batch, row, {"timestamp": timeless, "symbol": nameless})
         lost = [mask for mask in (timeless, nameless) if mask is not None]
         if lost:
             known = ~np.logical_or.reduce(lost)
-            ts, codes = ts[known], codes[known]
-        if not ts.size:
-            continue
-        order, slices = _day_slices(ts)
+            ts, codes = None if ts is None else ts[known], codes[known]
+        order, slices = (None, [(group.first_day, 0, codes.size)]) if ts is None else _day_slices(ts)
         codes = codes if order is None else codes[order]
         for day, start, stop in slices:
             rows_of_code = np.bincount(codes[start:stop])
@@ -261,6 +259,8 @@ def _by_day(row: int, columns: Columns) -> Iterator[Piece]:
 
 def _day_slices(ts: NDArray[np.int64]) -> tuple[NDArray[np.intp] | None, list[tuple[int, int, int]]]:
     """The order that brings rows of one IST date together (None: they are), and day, start and stop of each."""
+    if not ts.size:
+        return None, []
     first, last = int(_day_of(ts.min())), int(_day_of(ts.max()))
     if first == last:
         return None, [(first, 0, ts.size)]

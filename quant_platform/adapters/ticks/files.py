@@ -114,7 +114,8 @@ class FileTickSource:
         self._optional = _optional_columns(self._files)
 
         self._units = [_Unit(n, group) for n, file in enumerate(self._files) for group in file.row_groups]
-        self._counts: dict[_Unit, dict[int, dict[str, int]]] = {}
+        self._days_in: dict[_Unit, list[int]] = {}
+        self._rows_on: dict[int, Counter[str]] = {}
         self._count([unit for unit in self._units if self._overlaps(unit, self._first, self._last)])
         self._rows_by_day, found = self._select()
         self._symbols = tuple(sorted(found))
@@ -204,21 +205,14 @@ class FileTickSource:
 
         with ThreadPoolExecutor(2, "scan") as pool:
             for unit, counts in zip(units, pool.map(count, units), strict=True):
-                days: dict[int, dict[str, int]] = {}
-                for (day, name), rows in counts.items():
-                    if self._asked is None or name in self._asked:
-                        days.setdefault(day, {})[name] = rows
-                self._counts[unit] = days
+                wanted = {key: rows for key, rows in counts.items() if self._asked is None or key[1] in self._asked}
+                self._days_in[unit] = sorted({day for day, _ in wanted})
+                for (day, name), rows in wanted.items():
+                    self._rows_on.setdefault(day, Counter())[name] += rows
 
     def _select(self) -> tuple[dict[int, int], set[str]]:
-        by_day: Counter[int] = Counter()
-        names: set[str] = set()
-        for days in self._counts.values():
-            for day, symbols in days.items():
-                if self._first <= day <= self._last:
-                    by_day[day] += sum(symbols.values())
-                    names |= symbols.keys()
-        return dict(sorted(by_day.items())), names
+        chosen = {day: rows for day, rows in sorted(self._rows_on.items()) if self._first <= day <= self._last}
+        return {day: rows.total() for day, rows in chosen.items()}, set().union(*chosen.values())
 
     def _check(self) -> None:
         absent = sorted(self._asked - set(self._symbols)) if self._asked is not None else []
@@ -245,7 +239,7 @@ class FileTickSource:
         return f"{asked} (the files hold {held})"
 
     def _has_rows(self, unit: _Unit, first: int, last: int) -> bool:
-        return any(first <= day <= last for day in self._counts.get(unit, ()))
+        return any(first <= day <= last for day in self._days_in.get(unit, ()))
 
     # Reading
 
@@ -263,8 +257,8 @@ class FileTickSource:
     def _read_days(self, buffer: DayBuffer) -> Iterator[DayTicks]:
         days = list(self._rows_by_day)
         units = [unit for unit in self._units if self._has_rows(unit, days[0], days[-1])]
-        units.sort(key=lambda unit: (min(day for day in self._counts[unit] if day >= days[0]), unit.file_number))
-        last_unit = {day: place for place, unit in enumerate(units) for day in self._counts[unit]}
+        units.sort(key=lambda unit: (min(day for day in self._days_in[unit] if day >= days[0]), unit.file_number))
+        last_unit = {day: place for place, unit in enumerate(units) for day in self._days_in[unit]}
         waiting = iter(days)
         day = next(waiting)
         for place, unit in enumerate(units):
@@ -304,17 +298,17 @@ class FileTickSource:
         while True:
             latest: dict[_Unit, int] = {}
             for unit in self._units:
-                known = self._counts.get(unit)
+                known = self._days_in.get(unit)
                 if known is not None:
-                    days = [day for day, names in known.items() if day < before and symbol in names]
+                    days = [day for day in known if day < before and symbol in self._rows_on[day]]
                     if days:
-                        latest[unit] = max(days)
+                        latest[unit] = days[-1]
                 elif self._overlaps(unit, ALWAYS[0], before - 1):
                     latest[unit] = min(unit.group.last_day, before - 1)
             if not latest:
                 return
             day = max(latest.values())
-            unknown = [unit for unit, at in latest.items() if at == day and unit not in self._counts]
+            unknown = [unit for unit, at in latest.items() if at == day and unit not in self._days_in]
             if unknown:
                 self._count(unknown)
                 continue

@@ -103,23 +103,23 @@ def empty_ticks(n: int, levels: int) -> TickBatch:
 
 def empty_bars(n: int) -> BarBatch:
     """A batch of ``n`` zeroed bars to be filled in."""
-    prices = [np.zeros(n, np.int32) for _ in range(4)]
-    return BarBatch(np.zeros(n, np.int64), np.zeros(n, np.int32), *prices, np.zeros(n, np.int64))
+    opens, highs, lows, closes = (np.zeros(n, np.int32) for _ in range(4))
+    return BarBatch(np.zeros(n, np.int64), np.zeros(n, np.int32), opens, highs, lows, closes, np.zeros(n, np.int64))
 
 
 def cut(batch: TickBatch, start: int, stop: int) -> TickBatch:
     """Rows ``start`` to ``stop`` without copying."""
-    return TickBatch(*(column[start:stop] for column in batch))
+    return TickBatch._make(column[start:stop] for column in batch)
 
 
 def select(batch: TickBatch, keep: NDArray[np.bool_] | NDArray[np.intp]) -> TickBatch:
     """The rows named by a mask or by positions, copied."""
-    return TickBatch(*(column[keep] for column in batch))
+    return TickBatch._make(column[keep] for column in batch)
 
 
 def join(batches: list[TickBatch]) -> TickBatch:
     """Batches one after another, copied; at least one."""
-    return TickBatch(*(np.concatenate(columns) for columns in zip(*batches, strict=True)))
+    return TickBatch._make(np.concatenate(columns) for columns in zip(*batches, strict=True))
 
 
 def trading_day(ts: int) -> int:

@@ -11,19 +11,22 @@ import msgspec
 from quant_platform.domain.errors import LedgerError
 from quant_platform.domain.instruments import SymbolTable
 from quant_platform.domain.session import ist_date
-from quant_platform.domain.ticks import TickBatch
+from quant_platform.domain.ticks import NS_PER_SECOND, TickBatch
 from quant_platform.ports.broker import Candle
 from quant_platform.ports.ledger_store import LedgerBlock, LedgerStore
 from quant_platform.ports.tick_store import StoredBar, TickStore
 from quant_platform.services.feature_engine.engine import FeatureEngine
 from quant_platform.services.ingestion.admit import Admission
 from quant_platform.services.ingestion.history import bars_batch
-from quant_platform.services.ingestion.normalise import Normaliser
+from quant_platform.services.ingestion.normalise import Normaliser, SetAside
+from quant_platform.services.market_persistor.flush import FlushRule
 from quant_platform.services.strategy_runtime.runtime import StrategyRuntime
 from quant_platform.services.strategy_runtime.schema import TradingSettings
 from quant_platform.services.strategy_runtime.strategy import Strategy
 
 LATENCIES_KEPT = 100_000
+TICKS_AT_RISK_NS = NS_PER_SECOND // 2
+"""How long ticks wait at most before they are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class EmbeddedPlatform:
         self.counters: dict[str, int] = {"ticks": 0, "late": 0, "duplicates": 0, "implausible": 0}
         self.watchers: list[Callable[[LedgerBlock], None]] = []
         self._ticks = ticks
+        self._flush_rule = FlushRule(max_age_ns=TICKS_AT_RISK_NS)
         self._moment = 0
 
     @property
@@ -95,6 +99,7 @@ class EmbeddedPlatform:
         last = int(admitted.ticks.ts[-1])
         if self._ticks is not None:
             self._ticks.append(ist_date(last), enriched, self.table.names)
+            self._flush_rule.took(enriched.ticks.ts.size, time.monotonic_ns())
         self._moment = max(self._moment, last)
 
     def on_bars(self, symbol: str, kind: str, bars: Sequence[Candle], now_ns: int) -> None:
@@ -131,8 +136,15 @@ class EmbeddedPlatform:
         """Whether an order, a fill or an order's end waits to be committed."""
         return self.runtime.journal.has_trades
 
+    def flush_ticks(self, *, if_due: bool = False) -> None:
+        """Put stored ticks where a kill of the process cannot lose them: all, or those that have waited too long."""
+        if self._ticks is not None and (not if_due or self._flush_rule.is_due(time.monotonic_ns())):
+            self._ticks.flush()
+            self._flush_rule.flushed()
+
     def commit(self, state: bytes = b"") -> None:
-        """Hand everything since the last commit to the ledger, in one transaction."""
+        """Hand everything since the last commit to the ledger, in one transaction; ticks that it rests on go first."""
+        self.flush_ticks()
         block = replace(self.runtime.block(self._moment), counters=dict(self.counters), state=state)
         self.ledger.commit(block)
         self.runtime.journal.clear()
@@ -226,6 +238,10 @@ class FrameIntake:
         if self._platform.has_trades:
             self.latencies_ns.append(time.perf_counter_ns() - received_ns)
             self._commit()
+
+    def take_set_aside(self) -> list[SetAside]:
+        """Entries of frames that cannot be true, since the last call."""
+        return self._normaliser.take_set_aside()
 
     def snapshot(self) -> dict[str, Any]:
         """What was received, for :meth:`restore`."""

@@ -119,6 +119,11 @@ class MarketHost:
 
     # The feed's side.
 
+    def tell_set_aside(self) -> None:
+        """Say what was implausible and why, since the last call."""
+        for entry in self.intake.take_set_aside():
+            _log.warning("an implausible tick was set aside", symbol=entry.symbol, ts=entry.ts, reason=entry.reason)
+
     async def on_connected(self, lost_since_ns: int | None) -> None:
         """Count and repair the gap, if there was one; frames wait meanwhile."""
         self.connected, self.feed_state = True, "live"

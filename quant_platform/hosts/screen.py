@@ -28,16 +28,25 @@ class Screen:
         host: the market's side of the platform.
         clock: of the market.
         max_positions: the limit.
+        charges: paid before this process took the run over, paise.
     """
 
-    def __init__(self, options: UpOptions, start: RunStart, host: MarketHost, clock: Clock, max_positions: int) -> None:
+    def __init__(
+        self,
+        options: UpOptions,
+        start: RunStart,
+        host: MarketHost,
+        clock: Clock,
+        max_positions: int,
+        charges: int,
+    ) -> None:
         self._options = options
         self._start = start
         self._host = host
         self._clock = clock
         self._max_positions = max_positions
         self._orders: dict[int, OrderLine] = {}
-        self._charges = 0
+        self._charges = charges
         self._curve: list[int] = [start.balance]
         self._ticks: deque[tuple[float, int]] = deque()
         host.platform.watchers.append(self.on_commit)

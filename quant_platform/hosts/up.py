@@ -38,7 +38,7 @@ from quant_platform.services.strategy_runtime.strategy import Strategy
 MODES = {"demo": "demo", "replay": "replay", "upstox": "paper"}
 LAST_INTRADAY_ORDER = clock_time(15, 12)
 """Upstox takes no intraday orders after this (IST)."""
-FLUSH_EVERY_S = 0.5
+LOOK_EVERY_S = 0.1
 
 
 def run(options: UpOptions) -> None:
@@ -107,9 +107,9 @@ class UpRun:
         ticks = wiring.open_ticks(self._home)
         try:
             host = await self._host(market, start, ticks)
-            screen = Screen(self._options, start, host, market.clock, self._trading.max_positions)
+            screen = Screen(self._options, start, host, market.clock, self._trading.max_positions, self._paid(start))
             try:
-                async with self._beside(market, host, ticks, screen) as feed:
+                async with self._beside(market, host, screen) as feed:
                     await self._run_days(market, host, feed, ticks, start)
             except asyncio.CancelledError:
                 host.commit()
@@ -131,11 +131,15 @@ class UpRun:
             portfolio=options.portfolio,
             mode=MODES[options.source],
             strategy=self._strategy.name,
-            identity=identity_of(options, self._trading, self._strategy.parameters),
+            identity=identity_of(options, (self._trading, self._strategy.parameters, self._settings.scanner)),
             capital=options.capital,
             default_capital=DEFAULT_CAPITAL,
             fresh=options.fresh,
         )
+
+    def _paid(self, start: RunStart) -> int:
+        """Charges that a resumed run paid before, paise."""
+        return 0 if start.resumed_at is None else self._ledger.run_summary(start.run_id).charges
 
     async def _host(self, market: Market, start: RunStart, ticks: ArrowTickStore) -> MarketHost:
         """The cores, restored where the run resumes, and the market's side of them."""
@@ -172,9 +176,7 @@ class UpRun:
         return found
 
     @contextlib.asynccontextmanager
-    async def _beside(
-        self, market: Market, host: MarketHost, ticks: ArrowTickStore, screen: Screen
-    ) -> AsyncIterator[UpstoxFeed]:
+    async def _beside(self, market: Market, host: MarketHost, screen: Screen) -> AsyncIterator[UpstoxFeed]:
         """What runs beside the days: the feed, the exchange's clock, flushes to disk, and the view."""
 
         def in_session() -> bool:
@@ -184,7 +186,7 @@ class UpRun:
 
         feed = market.feed_to(host, in_session, self._settings.feed.stall_after_s)
         host.attach(feed)
-        tasks = [asyncio.create_task(_flush_regularly(ticks))]
+        tasks = [asyncio.create_task(_look_after(host))]
         if not isinstance(market.clock, LockstepClock):
             tasks += [asyncio.create_task(feed.run()), asyncio.create_task(market.keep_time())]
         if not self._options.json:
@@ -263,13 +265,13 @@ class UpRun:
         print(json.dumps(found), flush=True)
 
 
-def identity_of(options: UpOptions, trading: TradingSettings, own: object) -> str:
+def identity_of(options: UpOptions, settings: object) -> str:
     """Everything that makes two runs the same run, so that one may go on where the other was interrupted."""
     known: dict[str, Any] = {
         "source": options.source,
         "subscribe": options.subscribe,
         "strategy": options.strategy,
-        "settings": repr((trading, own)),
+        "settings": repr(settings),
         "capital": options.capital,
     }
     if options.source != "upstox":
@@ -318,7 +320,9 @@ async def _failing_together(tasks: Sequence[asyncio.Task[None]]) -> AsyncIterato
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _flush_regularly(ticks: ArrowTickStore) -> None:
+async def _look_after(host: MarketHost) -> None:
+    """What has to be done now and then, whether frames come or not."""
     while True:
-        await asyncio.sleep(FLUSH_EVERY_S)
-        ticks.flush()
+        await asyncio.sleep(LOOK_EVERY_S)
+        host.platform.flush_ticks(if_due=True)
+        host.tell_set_aside()

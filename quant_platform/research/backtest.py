@@ -16,17 +16,27 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.adapters.ticks.files import FileTickSource
-from quant_platform.domain.instruments import SymbolTable
+from quant_platform.domain.instruments import SymbolTable, instrument_for
 from quant_platform.domain.session import ns_at, session_on
 from quant_platform.domain.ticks import TickBatch, cut
 from quant_platform.hosts.embedded import Blueprint, EmbeddedPlatform
 from quant_platform.hosts.options import BacktestOptions
 from quant_platform.hosts.results import as_json
 from quant_platform.hosts.strategies import load_strategy
-from quant_platform.ports.ledger_store import RunRequest, RunSummary
+from quant_platform.ports.ledger_store import (
+    EquityRow,
+    FillRow,
+    LedgerBlock,
+    OrderEndRow,
+    OrderRow,
+    RunRequest,
+    RunSummary,
+)
 from quant_platform.ports.tick_source import DayTicks, TickSource
 from quant_platform.ports.tick_store import StoredBar
-from quant_platform.services.ingestion.history import WARM_UP_BARS
+from quant_platform.research import report, tables
+from quant_platform.research.metrics import measure
+from quant_platform.services.ingestion.history import WARM_UP_BARS, warm_up
 from quant_platform.services.strategy_runtime.schema import DEFAULT_CAPITAL
 
 MIDNIGHT = clock_time(0, 0)
@@ -40,6 +50,8 @@ def run(options: BacktestOptions) -> None:
     """
     started = time.perf_counter()
     strategy, settings = load_strategy(options.strategy, options.parameters)
+    if options.report is not None:
+        report.check_folder(options.report)
     source = FileTickSource(
         options.data,
         first=options.first,
@@ -55,10 +67,12 @@ def run(options: BacktestOptions) -> None:
             request = RunRequest("backtest", "backtest", strategy.name, "{}", capital, capital, fresh=True)
             start = ledger.begin(request)
             platform = EmbeddedPlatform(blueprint, _table_of(source), ledger, start.balance)
+            rows = _Rows()
+            if options.report is not None or not options.json:
+                platform.watchers.append(rows.take)
             _replay(source, platform, options)
-            platform.counters["implausible"] = sum(source.skipped_rows.values())
             summary = ledger.finish()
-            _print(options, source, ledger, summary, started)
+    _tell(options, source, rows, summary, started)
 
 
 def _table_of(source: TickSource) -> SymbolTable:
@@ -68,7 +82,7 @@ def _table_of(source: TickSource) -> SymbolTable:
     return table
 
 
-def _replay(source: TickSource, platform: EmbeddedPlatform, options: BacktestOptions) -> None:
+def _replay(source: FileTickSource, platform: EmbeddedPlatform, options: BacktestOptions) -> None:
     """Feed every day through the platform; one commit a session."""
     if options.first is not None:
         _warm_up(source, platform, options.first)
@@ -81,6 +95,7 @@ def _replay(source: TickSource, platform: EmbeddedPlatform, options: BacktestOpt
             if session is not None:
                 platform.on_clock(session.last_close_ns)
                 platform.runtime.mark_close(session.last_close_ns)
+            platform.counters["implausible"] = sum(source.skipped_rows.values())
             platform.commit()
 
 
@@ -88,7 +103,9 @@ def _warm_up(source: TickSource, platform: EmbeddedPlatform, first: date) -> Non
     """A run that starts in mid-file has history at hand: what the files hold before its first date."""
     midnight = ns_at(first, MIDNIGHT)
     for symbol in source.symbols:
-        bars = source.history(symbol, first, WARM_UP_BARS)
+        # As from a broker's history: minutes without a trade are no bars, so more are asked for than are needed.
+        history = source.history(symbol, first, 2 * WARM_UP_BARS)
+        bars = warm_up(history, (), midnight, instrument_for(symbol).cas_eligible)
         platform.on_bars(symbol, "warm-up", bars, midnight)
 
 
@@ -125,12 +142,51 @@ def _progress(rows: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
         yield lambda ticks: progress.advance(task, ticks)
 
 
-def _print(
-    options: BacktestOptions, source: TickSource, ledger: SqlLedger, summary: RunSummary, started: float
-) -> None:
+class _Rows:
+    """What a report tells one by one: kept only where there is one to make."""
+
+    def __init__(self) -> None:
+        self.orders: list[OrderRow] = []
+        self.fills: list[FillRow] = []
+        self.ends: list[OrderEndRow] = []
+        self.equity: list[EquityRow] = []
+
+    def take(self, block: LedgerBlock) -> None:
+        """Take in a committed block."""
+        self.orders += block.orders
+        self.fills += block.fills
+        self.ends += block.ends
+        self.equity += block.equity
+
+
+def _tell(options: BacktestOptions, source: TickSource, rows: _Rows, summary: RunSummary, started: float) -> None:
+    """Write and print what was asked for."""
+    what = ", ".join(Path(path).name for path in options.data)
+    days = source.trading_days()
+    title = f"{options.strategy} on {what}, {days[0]} to {days[-1]}"
+    about = {
+        "strategy": options.strategy,
+        "parameters": dict(options.parameters),
+        "data": list(options.data),
+        "first": str(days[0]),
+        "last": str(days[-1]),
+        "obi": "depth" if source.has_depth else "bar",
+    }
+    if options.report is not None:
+        report.write(
+            options.report, summary, rows.fills, rows.orders, rows.equity, ends=rows.ends, about=about, caption=title
+        )
     seconds = time.perf_counter() - started
     if options.json:
         numbers = as_json(summary, mode="backtest", source="files", depth=source.has_depth, seconds=seconds)
         print(json.dumps(numbers))
-    else:
-        print(summary)
+        return
+    metrics = measure(summary, rows.fills, rows.equity)
+    notes = {
+        "OBI": "from depth" if source.has_depth else "bar (the data has no depth)",
+        "Speed": f"{summary.ticks / seconds:,.0f} ticks/s, {seconds:.1f} s",
+    }
+    tables.print_backtest(Console(), metrics, title=title, notes=notes)
+    print(f"ledger sha256 {summary.ledger_sha256}")
+    if options.report is not None:
+        print(f"report written to {options.report}")

@@ -280,21 +280,12 @@ def process(
     """Process rows until ``stop``, a row of another session, or a full event block.
 
     Args:
-        account: record of :data:`~.state.ACCOUNT`.
-        positions: (symbols,) of :data:`~.state.POSITION`.
-        events: block of :data:`~quant_platform.domain.orders.EVENT`, filled from ``account["events"]`` on.
-        order: symbol numbers by name.
-        classes: security class by symbol number.
+        account, positions, events, order, classes, times: as in :func:`fire_timers`.
         limits: the run's limits.
-        times: the session's times.
         standing: depth kept from earlier batches, a row a symbol.
-        batch: the enriched batch.
-        enter: (n,) bool, the strategy's entries.
-        leave: (n,) bool, the strategy's exits.
-        start: first row.
-        stop: row after the last.
-        settle: do timers, matching and marking.
-        decide: do the decision.
+        batch: the enriched batch; ``enter`` and ``leave`` (n,) bool are the strategy's signals on it.
+        start: first row; ``stop`` is the row after the last.
+        settle: do timers, matching and marking; ``decide``: do the decision.
 
     Returns:
         The first row that was not processed.

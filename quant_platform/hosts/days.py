@@ -74,6 +74,7 @@ class TradingDays:
         self._settings = settings
         self._scanned = scanned
         self._interval_min = interval_min
+        self._claimed: date | None = None
         self._classes = {instrument.cas_eligible for instrument in universe}
 
     async def run(self, day: date, resumed_at: int | None) -> None:
@@ -83,8 +84,7 @@ class TradingDays:
             day: IST date.
             resumed_at: moment that an interrupted run goes on from, ns UTC; None where it does not.
         """
-        resumes_here = resumed_at is not None and ist_date(resumed_at) == day
-        self._claim(day, keep=resumes_here)
+        self.claim(day, resumed_at)
         if self._scanned:
             await self._host.begin_day(day)
         else:
@@ -122,18 +122,24 @@ class TradingDays:
             return midnight - 1
         return min(session.last_close_ns + AFTER_CLOSE_NS, midnight - 1)
 
-    def _claim(self, day: date, *, keep: bool) -> None:
-        """Make the day's folder this source's: a simulated day that starts over replaces the one before.
+    def claim(self, day: date, resumed_at: int | None) -> None:
+        """Make the day's folder this run's, before anything is stored in it.
+
+        A simulated day that starts over replaces the one before; a resumed one goes on. Done once a day.
 
         Raises:
             SafetyError: the folder holds real ticks, which a simulated day would replace.
         """
+        if day == self._claimed:
+            return
+        self._claimed = day
+        resumes_here = resumed_at is not None and ist_date(resumed_at) == day
         folder = self._home / "ticks" / f"date={day.isoformat()}"
         marker = folder / SOURCE_FILE
         before = marker.read_text(encoding="utf-8").strip() if marker.exists() else ""
         if before == "upstox" != self._source:
             raise SafetyError(f"{folder} holds real ticks of that day", "choose another --home for simulated days")
-        if self._source != "upstox" and not keep:
+        if self._source != "upstox" and not resumes_here:
             self._ticks.discard(day)
         folder.mkdir(parents=True, exist_ok=True)
         marker.write_text(f"{self._source}\n", encoding="utf-8")

@@ -223,6 +223,7 @@ class UpRun:
         first_ns = market.first_ns
         if options.source == "upstox":
             self._check_real_day(first_ns, universe)
+        days.claim(ist_date(first_ns), start.resumed_at)
         if start.resumed_at is not None:
             await host.subscribe_again()
         elif options.subscribe == "all":

@@ -185,7 +185,7 @@ def _match(
     else:
         place = tick.symbol if position["has_depth"] == 1 else -1
         value = paper_exchange.price_of(limits, side, quantity, tick.price, standing, place)
-    if value > 0:
+    if value >= 0:
         _fill(account, position, events, times, value, tick.ts, tick.symbol, row)
 
 

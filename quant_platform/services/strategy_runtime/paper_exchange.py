@@ -89,7 +89,7 @@ def value_at_last(ltp: int, side: int, quantity: int, slippage_bps: int) -> int:
 
 @kernel
 def price_of(limits: Limits, side: int, quantity: int, ltp: int, depth: Any, row: int) -> int:
-    """What the exchange gives or takes for an order now, in paise; 0 when it cannot be filled on this tick.
+    """What the exchange gives or takes for an order now, in paise; negative when it cannot be filled on this tick.
 
     Args:
         limits: whether the data has depth, and the slippage where it has not.
@@ -102,7 +102,9 @@ def price_of(limits: Limits, side: int, quantity: int, ltp: int, depth: Any, row
     if not limits.depth:
         return value_at_last(ltp, side, quantity, limits.slippage_bps)
     if row < 0:
-        return 0
+        return -1
     if side == BUY:
-        return walk(depth.ask_price, depth.ask_qty, row, quantity)
-    return walk(depth.bid_price, depth.bid_qty, row, quantity)
+        value = walk(depth.ask_price, depth.ask_qty, row, quantity)
+    else:
+        value = walk(depth.bid_price, depth.bid_qty, row, quantity)
+    return value if value > 0 else -1

@@ -1,0 +1,1 @@
+"""The platform under cuts, kills and stops: nothing lost, nothing twice."""

@@ -131,11 +131,6 @@ class EmbeddedPlatform:
         self.runtime.on_clock(ts)
         self._moment = max(self._moment, ts)
 
-    @property
-    def has_trades(self) -> bool:
-        """Whether an order, a fill or an order's end waits to be committed."""
-        return self.runtime.journal.has_trades
-
     def flush_ticks(self, *, if_due: bool = False) -> None:
         """Put stored ticks where a kill of the process cannot lose them: all, or those that have waited too long."""
         if self._ticks is not None and (not if_due or self._flush_rule.is_due(time.monotonic_ns())):
@@ -200,7 +195,7 @@ class FrameIntake:
         platform: the cores.
         normaliser: reads the frames.
         now_ns: our clock, to judge stamps by when live; None where time is the data's own.
-        commit: called after a frame that brought about an order, a fill or an order's end.
+        commit: called after a frame that brought about a fill or an order's end.
 
     Attributes:
         frames: received so far in the run.
@@ -234,9 +229,12 @@ class FrameIntake:
         self.place = (stamp, self.place[1] + 1 if stamp == self.place[0] else 1)
         if self.place <= self._committed:
             return  # a resumed simulation repeats the frames of its last moment
+        journal = self._platform.runtime.journal
+        decided = len(journal.orders)
         self._platform.on_ticks(batch)
-        if self._platform.has_trades:
+        if len(journal.orders) > decided:
             self.latencies_ns.append(time.perf_counter_ns() - received_ns)
+        if journal.has_fills:
             self._commit()
 
     def take_set_aside(self) -> list[SetAside]:

@@ -178,9 +178,11 @@ class MarketHost:
 
     async def subscribe(self, symbols: Sequence[str]) -> None:
         """Warm new symbols up from history, then ask the feed for them."""
-        new = self._subscriptions.add(symbols)
+        known = set(self._subscriptions.symbols)
+        new = [symbol for symbol in symbols if symbol not in known]
         for symbol in new:
             await self._warm_up(self._instruments[symbol])
+        self._subscriptions.add(new)  # only now: a state committed meanwhile has no symbol without its bars
         await self._ask_for(new)
 
     async def subscribe_again(self) -> None:
@@ -238,11 +240,16 @@ class MarketHost:
         picks = [ScanPick(*pick) for pick in top_picks(quotes, self._picks)]
         self.last_scan = LastScan({quote.symbol: quote for quote in quotes}, picks)
         self._save_scan(moment_ns, picks)
+        await self.subscribe([pick.symbol for pick in picks])
         self.numbers.scans += 1
         self.last_scan_ns = moment_ns
-        await self.subscribe([pick.symbol for pick in picks])
 
     # State.
+
+    def commit_orders(self) -> None:
+        """Commit orders that no fill has taken along yet; in lockstep, where nobody watches, they wait for it."""
+        if self.platform.runtime.journal.has_orders:
+            self.commit()
 
     def commit(self) -> None:
         """Commit what happened with the state to go on from."""

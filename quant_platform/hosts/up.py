@@ -186,8 +186,9 @@ class UpRun:
 
         feed = market.feed_to(host, in_session, self._settings.feed.stall_after_s)
         host.attach(feed)
-        tasks = [asyncio.create_task(_look_after(host))]
-        if not isinstance(market.clock, LockstepClock):
+        lockstep = isinstance(market.clock, LockstepClock)
+        tasks = [asyncio.create_task(_look_after(host, commits=not lockstep))]
+        if not lockstep:
             tasks += [asyncio.create_task(feed.run()), asyncio.create_task(market.keep_time())]
         if not self._options.json:
             tasks.append(asyncio.create_task(terminal_view.show(screen.sample, self._console)))
@@ -202,8 +203,7 @@ class UpRun:
     ) -> None:
         def on_time(ts: int) -> None:
             host.platform.on_clock(ts)
-            if host.platform.has_trades:
-                host.commit()
+            host.commit_orders()
 
         options = self._options
         universe = list(host.universe)
@@ -321,9 +321,16 @@ async def _failing_together(tasks: Sequence[asyncio.Task[None]]) -> AsyncIterato
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _look_after(host: MarketHost) -> None:
-    """What has to be done now and then, whether frames come or not."""
+async def _look_after(host: MarketHost, *, commits: bool) -> None:
+    """What has to be done now and then, whether frames come or not.
+
+    Args:
+        host: of the run.
+        commits: commit orders before their fills; in lockstep only the data decide when something is committed.
+    """
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
         host.platform.flush_ticks(if_due=True)
+        if commits:
+            host.commit_orders()
         host.tell_set_aside()

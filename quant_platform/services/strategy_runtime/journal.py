@@ -37,8 +37,13 @@ class Journal:
         self.positions: dict[str, OpenPosition] = {}
 
     @property
-    def has_trades(self) -> bool:
-        """Whether an order, fill or end waits to be committed."""
+    def has_fills(self) -> bool:
+        """Whether a fill or an order's end waits to be committed."""
+        return bool(self.fills or self.ends)
+
+    @property
+    def has_orders(self) -> bool:
+        """Whether anything of an order's life waits to be committed."""
         return bool(self.orders or self.fills or self.ends)
 
     def clear(self) -> None:

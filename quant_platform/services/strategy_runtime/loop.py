@@ -131,6 +131,15 @@ def _close_out(account: Any, position: Any, events: Any, times: SessionTimes, ts
 
 
 @kernel
+def _mark_minute(account: Any, events: Any, ts: int) -> None:
+    """Before the first tick or timer of a minute does anything: the equity curve's point of the minute before."""
+    if ts >= account["minute_end"]:
+        if account["minute_end"] != 0:
+            _note(account, events, MARKED, account["minute_end"], -1, BY_TIMER)
+        account["minute_end"] = (ts // NS_PER_MINUTE + 1) * NS_PER_MINUTE
+
+
+@kernel
 def fire_timers(
     account: Any, positions: Any, events: Any, order: Any, classes: Any, times: SessionTimes, until: int
 ) -> None:
@@ -147,6 +156,7 @@ def fire_timers(
     """
     while account["next_timer"] <= until:
         now = account["next_timer"]
+        _mark_minute(account, events, now)
         for k in range(order.size):
             symbol = order[k]
             position = positions[symbol]
@@ -228,15 +238,6 @@ def _decide(
 
 
 @kernel
-def _mark_minute(account: Any, events: Any, ts: int) -> None:
-    """Before the first tick of a minute does anything: a point of the equity curve for the minute before."""
-    if ts >= account["minute_end"]:
-        if account["minute_end"] != 0:
-            _note(account, events, MARKED, account["minute_end"], -1, BY_TIMER)
-        account["minute_end"] = (ts // NS_PER_MINUTE + 1) * NS_PER_MINUTE
-
-
-@kernel
 def _mark(account: Any, position: Any, ltp: int) -> None:
     """Value the position at this tick."""
     position["ltp"] = ltp
@@ -260,7 +261,7 @@ def keep_depth(positions: Any, batch: EnrichedBatch, standing: Depth, start: int
 
 
 @kernel
-def process(
+def process(  # noqa: D417 - the rest is named in one line
     account: Any,
     positions: Any,
     events: Any,
@@ -280,7 +281,7 @@ def process(
     """Process rows until ``stop``, a row of another session, or a full event block.
 
     Args:
-        account, positions, events, order, classes, times: as in :func:`fire_timers`.
+        account: and positions, events, order, classes and times, as in :func:`fire_timers`.
         limits: the run's limits.
         standing: depth kept from earlier batches, a row a symbol.
         batch: the enriched batch; ``enter`` and ``leave`` (n,) bool are the strategy's signals on it.
@@ -306,9 +307,9 @@ def process(
         position = positions[symbol]
         tick = Intent(ts, symbol, 0, integer(ticks.ltp[i]), SIGNAL)
         if settle:
-            _mark_minute(account, events, ts)
             if reserve > 0:
                 fire_timers(account, positions, events, order, classes, times, ts)
+            _mark_minute(account, events, ts)
             if batch.has_depth[i]:
                 position["has_depth"] = 1
                 position["depth_row"] = i + 1

@@ -129,7 +129,7 @@ class Screen:
     def _rate(self, ticks: int) -> float:
         now = time.perf_counter()
         self._ticks.append((now, ticks))
-        while now - self._ticks[0][0] > RATE_OVER_S:
+        while len(self._ticks) > 2 and now - self._ticks[1][0] > RATE_OVER_S:
             self._ticks.popleft()
         since, before = self._ticks[0]
         return (ticks - before) / (now - since) if now > since else 0.0

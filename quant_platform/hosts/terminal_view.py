@@ -89,6 +89,8 @@ def render_summary(summary: RunSummary, title: str) -> RenderableType:
     table.add_section()
     table.add_row("P&L before charges", _amount(summary.gross_pnl))
     table.add_row("charges", format_rupees(summary.charges))
+    if open_charges := summary.charges - (summary.gross_pnl - summary.net_pnl):
+        table.add_row("of these, of open positions", format_rupees(open_charges))
     table.add_row(Text("P&L after charges", style="bold"), _amount(summary.net_pnl, bold=True))
     table.add_row("balance at start", format_rupees(summary.starting_balance))
     table.add_row(Text("balance at end", style="bold"), Text(format_rupees(summary.ending_balance), style="bold"))

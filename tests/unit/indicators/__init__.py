@@ -1,0 +1,1 @@
+"""One suite that every indicator inherits, and one file an indicator."""

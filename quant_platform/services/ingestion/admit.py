@@ -101,7 +101,8 @@ def _judge(state: Any, kept: Any, classes: Any, day: DayWindows, ticks: TickBatc
         last = state[symbol]
         ltp, volume, atp = integer(ticks.ltp[i]), integer(ticks.volume[i]), ticks.atp[i]
         duplicate[i] = False
-        if last["seen"] == 1 and ts == last["ts"] and ltp == last["ltp"] and volume == last["volume"]:
+        in_order = last["seen"] == 1 and ticks.flags[i] & LATE == 0  # a stored late row has its verdict
+        if in_order and ts == last["ts"] and ltp == last["ltp"] and volume == last["volume"]:
             duplicate[i] = atp == last["atp"] and _same_depth(depth, i, kept, symbol, last["row"])
             if duplicate[i]:
                 continue

@@ -2,7 +2,6 @@
 
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from ..e2e.platform_rig import (
+from tests.e2e.platform_rig import (
     Ledger,
     backtest,
     by_the_rules,

@@ -117,7 +117,7 @@ def wait_until(happened: Any, process: subprocess.Popen[str], within_s: float = 
         if process.poll() is not None:
             return False
         assert time.monotonic() < deadline, "what the test waits for did not happen"
-        time.sleep(0.005)
+        time.sleep(0.02)
     return True
 
 

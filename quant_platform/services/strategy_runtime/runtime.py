@@ -93,6 +93,13 @@ def features_of(batch: EnrichedBatch) -> Features:
     )
 
 
+def _failed(strategy: Strategy, where: str, error: Exception) -> StrategyError:
+    return StrategyError(
+        f"strategy {strategy.name!r} failed in {where}: {type(error).__name__}: {error}",
+        "correct the strategy; QUANT_DEBUG=1 shows where",
+    )
+
+
 class StrategyRuntime:
     """One portfolio and one strategy.
 
@@ -201,8 +208,11 @@ class StrategyRuntime:
                 self._events = np.zeros(64 * n, EVENT)
 
     def _signals(self, strategy: FactorStrategy, features: Features) -> tuple[Booleans, Booleans]:
-        with np.errstate(invalid="ignore"):
-            enter, leave = strategy.signals(features)
+        try:
+            with np.errstate(invalid="ignore"):
+                enter, leave = strategy.signals(features)
+        except Exception as error:
+            raise _failed(strategy, "signals", error) from error
         for name, column in (("entry", enter), ("exit", leave)):
             if getattr(column, "shape", None) != features.ts.shape or column.dtype != np.bool_:
                 raise StrategyError(
@@ -228,7 +238,10 @@ class StrategyRuntime:
             if self._by_factor is None:
                 return reason
             tick = features.row(row)
-            return self._by_factor.explain_entry(tick) if side == BUY else self._by_factor.explain_exit(tick)
+            try:
+                return self._by_factor.explain_entry(tick) if side == BUY else self._by_factor.explain_exit(tick)
+            except Exception as error:
+                raise _failed(self._by_factor, "explain_entry or explain_exit", error) from error
 
         while start < stop:
             ts = int(batch.ticks.ts[start])
@@ -265,7 +278,10 @@ class StrategyRuntime:
             position = self._positions[tick.symbol]
             held = int(position["quantity"])
             average = float(position["buy_value"]) / held / 100 if held else float("nan")
-            wish = strategy.on_tick(tick, Context(held, average, bool(position["side"])))
+            try:
+                wish = strategy.on_tick(tick, Context(held, average, bool(position["side"])))
+            except Exception as error:
+                raise _failed(strategy, "on_tick", error) from error
             if wish is not None and not isinstance(wish, Decision):
                 raise StrategyError(
                     f"strategy {strategy.name!r} answered {wish!r} to a tick", "return a Decision or None"

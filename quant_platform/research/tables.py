@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -13,6 +14,8 @@ from quant_platform.research.metrics import Breakdown, CurveFigures, Day, Metric
 MOST_DAYS = 31
 """A longer run's days are added up by month."""
 MOST_REASONS = 12
+NARROWEST = 80
+"""Columns below which tables are not squeezed further: a terminal that wraps a line still shows every digit."""
 
 _NONE = "–"
 
@@ -26,6 +29,7 @@ def print_backtest(console: Console, metrics: Metrics, *, title: str, notes: Map
         title: what was run, for the head of the first table.
         notes: more lines of the first table, such as ``{"OBI": "bar"}``.
     """
+    console.width = max(console.width, NARROWEST)
     console.print(_overview(metrics, title, notes or {}))
     console.print(_breakdown("By symbol", "Symbol", metrics.symbols))
     console.print(_breakdown("By exit reason", "Reason", _at_most(metrics.exits, MOST_REASONS)))
@@ -93,7 +97,7 @@ _TRADE_ROWS: Sequence[tuple[str, Callable[[TradeFigures], Text | str]]] = (
 
 
 def _breakdown(title: str, label: str, parts: Sequence[Breakdown]) -> Table:
-    table = _table(title, label, "Round trips", "Won net", "Gross", "Charges", "Net")
+    table = _table(title, label, "Trips", "Won net", "Gross", "Charges", "Net")
     for part in parts:
         _add_breakdown(table, part)
     table.add_section()
@@ -131,8 +135,8 @@ def _at_most(parts: Sequence[Breakdown], most: int) -> Sequence[Breakdown]:
 
 def _calendar(days: Sequence[Day]) -> Table:
     by_month = len(days) > MOST_DAYS
-    table = _table("By month" if by_month else "By day", "", "Round trips", "Gross", "Charges", "Net", "Equity")
-    for label, group in groupby(days, key=lambda day: f"{day.day:%Y-%m}" if by_month else f"{day.day:%Y-%m-%d %a}"):
+    table = _table("By month" if by_month else "By day", "", "Trips", "Gross", "Charges", "Net", "Equity")
+    for label, group in groupby(days, key=lambda day: f"{day.day:%Y-%m}" if by_month else f"{day.day}"):
         of_period = list(group)
         table.add_row(
             label,
@@ -153,7 +157,8 @@ def _refusals(refusals: Mapping[str, int]) -> Table:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    """Only the first column gives way where the terminal is narrow: an amount in two lines reads as two amounts."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD)
     for place, column in enumerate(columns):
         table.add_column(column, justify="left" if place == 0 else "right", no_wrap=place > 0)
     return table

@@ -110,14 +110,16 @@ class UpRun:
             screen = Screen(self._options, start, host, market.clock, self._trading.max_positions, self._paid(start))
             try:
                 async with self._beside(market, host, screen) as feed:
-                    await self._run_days(market, host, feed, ticks, start)
+                    try:
+                        await self._run_days(market, host, feed, ticks, start)
+                    finally:
+                        if self._options.picture is not None:
+                            terminal_view.save_picture(screen.sample(), self._options.picture)
             except asyncio.CancelledError:
                 host.commit()
                 self._report(host, market, self._ledger.summary(), "stopped before the close; the same command goes on")
                 raise
             self._report(host, market, self._ledger.finish(), f"summary of {ist_date(host.platform.moment)}")
-            if self._options.picture is not None:
-                terminal_view.save_picture(screen.sample(), self._options.picture)
         finally:
             ticks.close()
             await market.close()

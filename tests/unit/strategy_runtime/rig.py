@@ -121,9 +121,9 @@ class Rig:
             for level, (price, quantity) in enumerate(tick.asks):
                 raw.ask_price[i, level], raw.ask_qty[i, level] = price, quantity
         wishes = np.array([WISHES[tick.wish] for tick in ticks])
-        nothing = np.full(n, np.nan)
+        rsi, obi, sma, spread = (np.full(n, np.nan) for _ in range(4))
         shown = np.array([bool(tick.bids or tick.asks) for tick in ticks], np.bool_)
-        return EnrichedBatch(raw, wishes, nothing, nothing, nothing, nothing, np.zeros(n, np.uint8), shown)
+        return EnrichedBatch(raw, wishes, rsi, obi, sma, spread, np.zeros(n, np.uint8), shown)
 
     def play(self, *ticks: T) -> "Rig":
         self.runtime.on_ticks(self.batch(ticks))

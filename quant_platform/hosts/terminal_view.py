@@ -213,8 +213,8 @@ def _picks_line(state: ViewState) -> Panel:
 
 
 def _positions(state: ViewState, rows: int) -> Panel:
-    table = Table(box=None, expand=True, padding=(0, 1, 0, 0), header_style="dim")
-    table.add_column("symbol", no_wrap=True, overflow="ellipsis", ratio=1)
+    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
+    table.add_column("symbol", no_wrap=True, overflow="ellipsis", min_width=14)
     for name in ("quantity", "average", "last", "P&L"):
         table.add_column(name, justify="right", no_wrap=True)
     for line in state.positions[:rows]:
@@ -223,7 +223,7 @@ def _positions(state: ViewState, rows: int) -> Panel:
     if not state.positions:
         table.add_row(Text("none open", style="dim"))
     hidden = len(state.positions) - rows
-    more = f", {hidden} more below" if hidden > 0 else ""
+    more = f", {hidden} of them not shown" if hidden > 0 else ""
     return _panel(f"Positions {len(state.positions)} of {state.max_positions}{more}", table)
 
 

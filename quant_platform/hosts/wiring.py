@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import time, timedelta
 
 from quant_platform.adapters.broker.simulator_control import SimulatorControl
 from quant_platform.adapters.broker.upstox_feed import UpstoxFeed
@@ -13,12 +14,13 @@ from quant_platform.adapters.clock.system import SystemClock
 from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.adapters.ticks.arrow import ArrowTickStore
 from quant_platform.domain.errors import AuthenticationError
+from quant_platform.domain.session import ist_date, ns_at
 from quant_platform.hosts.config import Settings, load_settings
 from quant_platform.hosts.exchange_process import ExchangeProcess, command_line, start_exchange
 from quant_platform.hosts.home import HomeFolder
 from quant_platform.hosts.lockstep import LockstepDriver
 from quant_platform.hosts.options import UpOptions
-from quant_platform.hosts.pace import LockstepPace, Pace, WallPace
+from quant_platform.hosts.pace import IN_FLIGHT_S, LockstepPace, Pace, WallPace
 from quant_platform.ports.broker import FeedHandler
 from quant_platform.ports.clock import Clock
 from quant_platform.protocol.upstox import paths
@@ -65,10 +67,18 @@ class Market:
     end_ns: int | None
 
     async def keep_time(self) -> None:
-        """Follow the simulated exchange's clock, which jumps over idle hours, until cancelled."""
+        """Follow the simulated exchange's clock, which jumps over idle hours, until the exchange has finished.
+
+        Then its clock stands; ours goes on to the end of the day, so that nobody waits for what will not come.
+        """
         while self.control is not None and isinstance(self.clock, ScaledClock):
             await asyncio.sleep(KEEP_TIME_EVERY_S)
-            self.clock.set((await self.control.clock()).now_ns)
+            shown = await self.control.clock()
+            self.clock.set(shown.now_ns)
+            if shown.finished:
+                await asyncio.sleep(IN_FLIGHT_S)
+                self.clock.set(ns_at(ist_date(shown.end_ns) + timedelta(days=1), time(0, 0)))
+                return
 
     async def close(self) -> None:
         """Let go of the connections and end the simulated exchange."""

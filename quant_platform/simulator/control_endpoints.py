@@ -21,6 +21,7 @@ async def _clock(request: Request) -> Response:
             "now_ns": exchange.now_ns,
             "start_ns": exchange.start_ns,
             "end_ns": exchange.timetable.end_ns,
+            "finished": exchange.finished,
             "speed": exchange.speed if exchange.speed is not None else "max",
             "source": exchange.source.name,
             "depth": exchange.source.has_depth,

@@ -26,6 +26,9 @@ STEPS_PER_MINUTE = 120
 MARKET_WEIGHT, INDUSTRY_WEIGHT, OWN_WEIGHT = 0.55, 0.50, 0.67
 """Loadings of a stock's moves; their squares add up to one."""
 
+GAP_LEAN, GAP_NEWS = 0.25, 0.4
+"""The opening gap: a part of the day's move, and a stock's own news in its daily volatility."""
+
 MEMORY_DAYS = 40
 FADING = 0.97
 """What is left of a day's shock a day later."""
@@ -132,10 +135,10 @@ class Prices:
         return tick_size_on(day, self._instruments[number].reference_price)
 
     def plan(self, number: int, day: date) -> DayPlan:
-        """Where one stock's day starts and ends: the gap leans the way the day goes, and has a part of its own."""
+        """Where one stock's day starts and ends: the gap leans the way the day goes, and has news of its own."""
         before, after = self._closes(previous_session(day))[number], self._closes(day)[number]
-        surprise = 0.3 * self._volatility[number] * self._mixed(self.random(day, _GAP, 0))[number]
-        opens = before * np.exp(0.3 * np.log(after / before) + surprise)
+        news = GAP_NEWS * self._volatility[number] * self.random(day, _GAP, number).standard_normal()
+        opens = before * np.exp(GAP_LEAN * np.log(after / before) + news)
         tick = self._tick(number, day)
         previous, opening, closing = (int(np.rint(price / tick)) * tick for price in (before, opens, after))
         return DayPlan(previous, opening, closing, tick)

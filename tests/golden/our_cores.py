@@ -131,11 +131,12 @@ def random_pieces(random: Random, batch: TickBatch) -> Iterator[TickBatch]:
 
 
 def run(rows: Sequence[Row], rules: Rules, capital: int, random: Random, **kind: Any) -> OurCores:
-    """The whole stream through the cores, cut at random."""
+    """The whole stream through the cores, cut at random, between dates or across them."""
     table = shuffled_table(random)
     cores = OurCores(rules, capital, table, **kind)
-    for day in days_of(as_batch(rows, table, depth=kind["depth"])):
-        for piece in random_pieces(random, day):
+    batch = as_batch(rows, table, depth=kind["depth"])
+    for part in [batch] if random.random() < 0.5 else days_of(batch):
+        for piece in random_pieces(random, part):
             cores.feed(piece)
-        cores.end_of_day(int(day.ts.max()))
+        cores.end_of_day(int(part.ts.max()))
     return cores

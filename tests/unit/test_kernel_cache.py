@@ -126,9 +126,7 @@ def test_without_a_usable_home_the_temporary_folder_is_taken(package: Path, tmp_
     assert list(scratch.glob("quant-platform-kernels-*/*/**/*.nbi"))
 
 
-def test_without_any_folder_kernels_still_run_and_the_user_is_told_what_to_set(
-    package: Path, tmp_path: Path
-) -> None:
+def test_without_any_folder_kernels_still_run_and_the_user_is_told_what_to_set(package: Path, tmp_path: Path) -> None:
     not_a_folder = tmp_path / "file"
     not_a_folder.touch()
     said = run(package, PROGRAM, QUANT_KERNEL_CACHE=str(not_a_folder / "cache"))
@@ -136,9 +134,7 @@ def test_without_any_folder_kernels_still_run_and_the_user_is_told_what_to_set(
     assert "set QUANT_KERNEL_CACHE to a folder of yours" in said
 
 
-def test_a_folder_of_another_user_is_refused(
-    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_of_another_user_is_refused(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = tmp_path / "cache"
     monkeypatch.setenv("QUANT_KERNEL_CACHE", str(base))
     ours = real_kernel.cache_folder(package)
@@ -159,9 +155,7 @@ def test_a_folder_that_others_can_write_is_refused(
     assert real_kernel.cache_folder(package) is None
 
 
-def test_a_new_folder_is_closed_to_others(
-    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_new_folder_is_closed_to_others(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUANT_KERNEL_CACHE", str(tmp_path / "cache"))
     folder = real_kernel.cache_folder(package)
     assert folder is not None
@@ -192,9 +186,7 @@ def test_a_kernel_outside_the_hashed_sources_is_compiled_but_not_kept(package: P
         assert run(package, program, QUANT_KERNEL_CACHE=str(tmp_path / "cache")) == "60 compiled"
 
 
-def test_plain_python_and_machine_code_answer_alike_where_the_divisor_is_zero(
-    package: Path, tmp_path: Path
-) -> None:
+def test_plain_python_and_machine_code_answer_alike_where_the_divisor_is_zero(package: Path, tmp_path: Path) -> None:
     program = """
 import numpy as np
 from quant_platform.services.caller import ratio

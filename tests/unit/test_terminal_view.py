@@ -98,7 +98,7 @@ def test_an_empty_day_says_so_and_a_lost_feed_shows_its_reason() -> None:
 
 def test_positions_that_do_not_fit_are_counted() -> None:
     many = replace(STATE, positions=[replace(STATE.positions[0], symbol=f"NSE_EQ:S{n}") for n in range(9)])
-    assert "Positions 9 of 10, 7 more below" in "\n".join(drawn(many, 80, 24))
+    assert "Positions 9 of 10, 7 of them not shown" in "\n".join(drawn(many, 80, 24))
 
 
 def test_a_symbol_that_looks_like_markup_is_shown_as_it_is() -> None:

@@ -29,6 +29,7 @@ class SimulatorClock(msgspec.Struct, frozen=True):
     now_ns: int  # ns UTC
     start_ns: int
     end_ns: int
+    finished: bool  # the simulated market has nothing more to show, and its clock stands
     speed: float | Literal["max"]  # market seconds per second of the wall; max: driven in lockstep
     source: str  # demo | replay
     depth: bool  # whether frames carry a book

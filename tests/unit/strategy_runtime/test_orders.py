@@ -94,9 +94,16 @@ def test_a_buy_in_data_with_depth(what: str, later: list[T], value: int | None, 
     assert [trade.value for trade in rig.trades] == ([] if value is None else [value]), what
 
 
-def test_before_the_sessions_first_depth_orders_wait() -> None:
-    rig = Rig(depth=True).play(T("10:00:00", 10_000, **BOOK_100, day=date(2025, 3, 7)))
-    rig.play(T("10:00:00", 10_000, "buy"), T("10:00:01", 10_000))
+@pytest.mark.parametrize("singly", [False, True])
+def test_before_the_sessions_first_depth_orders_wait(singly: bool) -> None:
+    ticks = [
+        T("10:00:00", 10_000, **BOOK_100, day=date(2025, 3, 7)),
+        T("10:00:00", 10_000, "buy"),
+        T("10:00:01", 10_000),
+    ]
+    rig = Rig(depth=True)
+    for piece in [[tick] for tick in ticks] if singly else [ticks]:
+        rig.play(*piece)
     assert rig.trades == []
     rig.play(T("10:00:02", 10_000, bids=[(9_995, 50)], asks=[(10_010, 50)]))
     assert rig.trades == [Trade("10:00:02", "BUY", "A", 20, 20 * 10_010)]

@@ -61,6 +61,7 @@ class Walk:
         self.volume = 0
         self.drift = 0
         self.emptiness = random.choice((0.04, 0.04, 0.8))
+        self.silence = random.choice((0.25, 0.25, 0.97))
 
     def row(self, ts: int) -> Row:
         draw = self.random.random
@@ -78,7 +79,7 @@ class Walk:
     def book(self) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
         draw = self.random.random
         nothing = ((0, 0),) * LEVELS
-        if draw() < 0.25:
+        if draw() < self.silence:
             return nothing, nothing
         gap = self.random.randint(0, 2)
         sides = []

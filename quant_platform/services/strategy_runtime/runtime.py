@@ -302,6 +302,7 @@ class StrategyRuntime:
         account["day_end"] = (trading_day(ts) + 1) * NS_PER_DAY - IST_OFFSET_NS
         account["next_timer"] = min(self._times.square_off.min(), self._times.close.min())
         self._positions["has_depth"] = 0
+        self._positions["depth_row"] = 0
         risk.start_session(account, self._limits)
 
     def _fire_until(self, ts: int) -> None:

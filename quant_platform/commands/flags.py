@@ -129,6 +129,10 @@ ExitWithParent = Annotated[bool, typer.Option("--exit-with-parent", help="Stop w
 # The platform and what it keeps.
 
 UntilClose = Annotated[bool, typer.Option("--until-close", help="Leave after the day's summary.")]
+TickQuery = Annotated[
+    str | None,
+    typer.Argument(metavar="SELECT", help="One SELECT over the view ticks. [default: an overview]", show_default=False),
+]
 Home = Annotated[
     Path | None,
     typer.Option("--home", metavar="DIR", help="Where ledger and ticks are kept. [default: user_data]"),

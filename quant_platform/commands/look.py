@@ -1,4 +1,4 @@
-"""``quant scan, orders, portfolio, config, doctor``: the commands that look, and one that resets."""
+"""``quant scan, orders, ticks, portfolio, config, doctor``: the commands that look, and one that resets."""
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that --help answers at once
 
 import sys
@@ -8,7 +8,7 @@ import typer
 
 from quant_platform.commands import flags
 from quant_platform.domain.errors import SafetyError
-from quant_platform.hosts.options import DoctorOptions, LookOptions, ResetOptions, ScanOptions
+from quant_platform.hosts.options import DoctorOptions, LookOptions, ResetOptions, ScanOptions, TicksOptions
 
 SCAN_EXAMPLES = """\b
 Examples:
@@ -19,6 +19,11 @@ PORTFOLIO_EXAMPLES = """\b
 Examples:
   quant portfolio list
   quant portfolio reset default --capital 50000
+"""
+TICKS_EXAMPLES = """\b
+Examples:
+  quant ticks                                    what is stored of each day and symbol
+  quant ticks "SELECT symbol, avg(spread) FROM ticks GROUP BY symbol"
 """
 CONFIG_EXAMPLES = """\b
 Settings come from, the later above the earlier:
@@ -42,6 +47,7 @@ def register(app: typer.Typer) -> None:
     """Add this module's commands."""
     app.command(epilog=SCAN_EXAMPLES)(scan)
     app.command()(orders)
+    app.command(epilog=TICKS_EXAMPLES)(ticks)
     app.add_typer(portfolio_app, name="portfolio")
     app.add_typer(config_app, name="config")
     app.command()(doctor)
@@ -70,6 +76,18 @@ def orders(
     from quant_platform.hosts import look as host
 
     host.orders(LookOptions(home=_home_folder(home, config), portfolio=portfolio, last=last, json=json))
+
+
+def ticks(
+    query: flags.TickQuery = None,
+    home: flags.Home = None,
+    json: flags.Json = False,
+    config: flags.ConfigFile = None,
+) -> None:
+    """Ask the stored ticks in SQL (DuckDB)."""
+    from quant_platform.hosts import stored_ticks as host
+
+    host.run(TicksOptions(query=query, home=_home_folder(home, config), json=json))
 
 
 @portfolio_app.command("list")

@@ -153,3 +153,18 @@ class DoctorOptions:
     home: Path | None = None
     json: bool = False
     config: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TicksOptions:
+    """A question to the stored ticks.
+
+    Attributes:
+        query: one SELECT over the view ``ticks``; None for an overview.
+        home: folder of the ticks.
+        json: print one JSON object.
+    """
+
+    query: str | None = None
+    home: Path = Path("user_data")
+    json: bool = False

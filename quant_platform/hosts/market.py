@@ -104,6 +104,7 @@ class MarketHost:
         self._lost_before_start: int | None = None
         self.feed_state = "not connected yet"
         self.connected = False
+        self.stopping = False
         self.numbers = FeedNumbers()
         self.last_scan_ns: int | None = None
         self.last_scan = LastScan()
@@ -136,7 +137,8 @@ class MarketHost:
     def on_disconnected(self, reason: str) -> None:
         """Show it; the feed reconnects by itself."""
         self.connected, self.feed_state = False, f"down: {reason}"
-        _log.warning("the feed is down", reason=reason)
+        if not self.stopping:
+            _log.warning("the feed is down", reason=reason)
 
     async def _mend(self, since_ns: int) -> None:
         now_ns = self._clock.now_ns()

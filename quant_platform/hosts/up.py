@@ -196,7 +196,10 @@ class UpRun:
             tasks.append(asyncio.create_task(terminal_view.show(screen.sample, self._console)))
         try:
             async with _failing_together(tasks):
-                yield feed
+                try:
+                    yield feed
+                finally:
+                    host.stopping = True
         finally:
             await feed.disconnect("the platform stops")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date, time, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from quant_platform.domain.ticks import NS_PER_DAY, NS_PER_MINUTE
 from quant_platform.hosts.market import MarketHost
 from quant_platform.hosts.options import Source
 from quant_platform.hosts.pace import Pace
+from quant_platform.ports.clock import Clock
 from quant_platform.services.market_scanner.scanner import scan_times
 from quant_platform.services.strategy_runtime.schema import TradingSettings
 
@@ -44,6 +46,7 @@ class TradingDays:
     Args:
         host: the market's side of the platform.
         pace: lets the market go on.
+        clock: of the market.
         ticks: where ticks are stored.
         home: below which they stand.
         source: demo, replay or upstox.
@@ -57,6 +60,7 @@ class TradingDays:
         self,
         host: MarketHost,
         pace: Pace,
+        clock: Clock,
         ticks: DayStore,
         home: Path,
         source: Source,
@@ -68,6 +72,7 @@ class TradingDays:
     ) -> None:
         self._host = host
         self._pace = pace
+        self._clock = clock
         self._ticks = ticks
         self._home = home
         self._source = source
@@ -98,11 +103,13 @@ class TradingDays:
 
     async def _run_session(self, session: Session) -> None:
         if self._scanned:
-            for moment_ns in scan_times(session, self._last_square_off(session), self._interval_min):
+            moments = scan_times(session, self._last_square_off(session), self._interval_min)
+            for moment_ns, following_ns in pairwise([*moments, session.last_close_ns]):
                 done = self._host.last_scan_ns
-                if done is None or moment_ns > done:
-                    await self._pace.until(moment_ns)
-                    await self._host.scan(moment_ns)
+                if (done is not None and moment_ns <= done) or following_ns <= self._clock.now_ns():
+                    continue  # of scans that were missed, only the newest is made up for
+                await self._pace.until(moment_ns)
+                await self._host.scan(moment_ns)
         await self._pace.until(session.last_close_ns)
         platform = self._host.platform
         platform.on_clock(session.last_close_ns)

@@ -215,6 +215,7 @@ class UpRun:
         days = TradingDays(
             host,
             market.pace_for(feed, options.speed, on_time),
+            market.clock,
             ticks,
             self._home.root,
             options.source,

@@ -187,7 +187,7 @@ class Ledger:
 # Made-up markets.
 
 
-def depth_file(path: Path, rows_a_session: int = 6000, seed: int = 3) -> Path:
+def depth_file(path: Path, rows_a_session: int = 3000, seed: int = 3) -> Path:
     """Two sessions of four stocks that trend up and down, with five levels a side, some rows without any."""
     random = np.random.default_rng(seed)
     tables = [_depth_session(day, rows_a_session, random) for day in SESSIONS]

@@ -121,6 +121,12 @@ def test_an_example_trades_for_its_own_reasons_however_the_data_is_cut(
         assert numbers_of(capsys, *run, "--batch-size", str(rows))["ledger_sha256"] == numbers["ledger_sha256"]
 
 
+@pytest.mark.parametrize("example", ["vwap_reversion.py", "opening_range.py"])
+def test_the_document_shows_an_example_as_it_is(example: str) -> None:
+    document = (EXAMPLES.parent / "strategies.md").read_text("utf-8")
+    assert f"```python\n{(EXAMPLES / example).read_text('utf-8')}```" in document
+
+
 @pytest.mark.parametrize(
     ("example", "parameter"), [("vwap_reversion.py", "discount_bps=100"), ("opening_range.py", "range_minutes=60")]
 )

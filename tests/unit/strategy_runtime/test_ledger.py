@@ -70,9 +70,9 @@ def test_an_entry_may_use_its_own_hold_and_no_other(cash: int, held: int, own: i
 def test_drawdown_is_taken_from_the_running_peak() -> None:
     account, _ = books(1000)
     falls = []
-    for cash in (900, 950, 1200, 1150, 1050, 1300, 1200):
+    for cash in (1001, 900, 950, 1200, 1150, 1050, 1300, 1200):
         account["cash"] = cash
         ledger.mark_equity(account)
         falls.append(int(account["max_drawdown"]))
-    assert falls == [100, 100, 100, 100, 150, 150, 150]
+    assert falls == [0, 101, 101, 101, 101, 150, 150, 150]
     assert account["peak"] == 1300

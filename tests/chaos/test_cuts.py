@@ -10,11 +10,11 @@ CUTS = 100
 
 
 @pytest.mark.slow
-def test_a_day_cut_a_hundred_times_ends_flat_and_can_be_repeated(tmp_path: Path) -> None:
+def test_a_day_cut_a_hundred_times_ends_flat_and_is_stored_as_it_was_seen(tmp_path: Path) -> None:
     data = depth_file(tmp_path / "depth.parquet")
     one_day = ("--date", SESSIONS[0].isoformat(), "--cut", str(CUTS))
-    homes = tmp_path / "first", tmp_path / "second"
-    outcome = replay(data, homes[0], *one_day)
+    home = tmp_path / "home"
+    outcome = replay(data, home, *one_day)
     numbers = outcome.numbers
     assert numbers["feed"]["reconnects"] == CUTS
     assert numbers["feed"]["gaps"] == CUTS
@@ -23,6 +23,5 @@ def test_a_day_cut_a_hundred_times_ends_flat_and_can_be_repeated(tmp_path: Path)
     whole = backtest(data, "--from", one_day[1], "--to", one_day[1])
     assert whole["ticks"] // 2 < numbers["ticks"] < whole["ticks"]
     assert numbers["orders"] > 0
-    Ledger(homes[0]).require_balanced()
-    assert by_the_rules(replay(data, homes[1], *one_day).numbers) == by_the_rules(numbers)
-    assert by_the_rules(backtest(homes[0] / "ticks")) == by_the_rules(numbers)
+    Ledger(home).require_balanced()
+    assert by_the_rules(backtest(home / "ticks")) == by_the_rules(numbers)

@@ -8,7 +8,6 @@ import pytest
 from pyarrow import parquet
 
 from quant_platform.adapters.ticks.segments import read_segment, segments_in
-from tests.chaos.test_kills import require_gone
 from tests.e2e.platform_rig import (
     Ledger,
     backtest,
@@ -17,6 +16,7 @@ from tests.e2e.platform_rig import (
     exchange_of,
     quant,
     replay_of,
+    require_gone,
     started,
     wait_until,
 )
@@ -46,7 +46,18 @@ def test_a_stopped_replay_loses_nothing_and_goes_on(tmp_path: Path, number: sign
 
 def test_a_demo_at_the_walls_pace_can_be_stopped_and_goes_on(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    command = ("--home", str(home), "--json", "--until-close", "--speed", "600", "--date", "2025-10-21")
+    command = (
+        "--home",
+        str(home),
+        "--json",
+        "--until-close",
+        "--speed",
+        "600",
+        "--date",
+        "2025-10-21",
+        "--capital",
+        "50000",
+    )
     ledger = Ledger(home)
     with started(*command, cwd=tmp_path) as process:
         assert wait_until(lambda: ledger.executed() > 0, process)
@@ -55,6 +66,7 @@ def test_a_demo_at_the_walls_pace_can_be_stopped_and_goes_on(tmp_path: Path) -> 
     assert process.returncode == 0
     numbers = quant("up", *command, cwd=tmp_path).numbers
     assert numbers["orders"] > 0
+    assert numbers["starting_balance"] == 50_000
     assert [state for _, state in ledger.runs()] == ["complete"]
     ledger.require_balanced()
 

@@ -3,11 +3,13 @@
 import contextlib
 import json
 import os
+import random
+import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from datetime import time as clock_time
 from pathlib import Path
@@ -110,7 +112,7 @@ def started(*arguments: str | Path, cwd: Path) -> Iterator[subprocess.Popen[str]
         process.communicate()
 
 
-def wait_until(happened: Any, process: subprocess.Popen[str], within_s: float = 120) -> bool:
+def wait_until(happened: Callable[[], object], process: subprocess.Popen[str], within_s: float = 120) -> bool:
     """Wait for something while the platform runs; False where it ended first."""
     deadline = time.monotonic() + within_s
     while not happened():
@@ -132,6 +134,37 @@ def exchange_of(process: subprocess.Popen[str]) -> psutil.Process | None:
 
 def is_gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def killed_when(happened: Callable[[], bool], command: list[str], folder: Path, delay_s: float) -> psutil.Process:
+    """Start the platform, kill it a little after something happened; its exchange is handed back."""
+    with started(*command, cwd=folder) as process:
+        assert wait_until(lambda: exchange_of(process) is not None, process)
+        exchange = exchange_of(process)
+        assert exchange is not None
+        assert wait_until(happened, process), (folder / "stderr.txt").read_text()
+        time.sleep(delay_s)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    return exchange
+
+
+def require_gone(exchanges: list[psutil.Process]) -> None:
+    deadline = time.monotonic() + 30
+    while alive := [each for each in exchanges if not is_gone(each)]:
+        assert time.monotonic() < deadline, f"without a platform, {alive} still run"
+        time.sleep(0.05)
+
+
+def killed_on_the_way(command: list[str], home: Path, orders: int, kills: int, seed: int) -> dict[str, Any]:
+    """Kill the platform at seeded moments between a run's first and last order; returns the end's numbers."""
+    chance, ledger = random.Random(seed), Ledger(home)
+    exchanges = []
+    for target in sorted(chance.sample(range(1, orders - 10), kills)):
+        reached = lambda target=target: ledger.executed() >= target  # noqa: E731
+        exchanges.append(killed_when(reached, command, home.parent, chance.random() * 0.05))
+    require_gone(exchanges)
+    return quant("up", *command, cwd=home.parent).numbers
 
 
 # The ledger.

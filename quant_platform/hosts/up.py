@@ -116,7 +116,8 @@ class UpRun:
                         if self._options.picture is not None:
                             terminal_view.save_picture(screen.sample(), self._options.picture)
             except asyncio.CancelledError:
-                host.commit()
+                if host.platform.moment:  # else nothing happened that could be gone on from
+                    host.commit()
                 self._report(host, market, self._ledger.summary(), "stopped before the close; the same command goes on")
                 raise
             self._report(host, market, self._ledger.finish(), f"summary of {ist_date(host.platform.moment)}")

@@ -12,6 +12,7 @@ from tests.e2e.platform_rig import (
     Ledger,
     backtest,
     by_the_rules,
+    candle_file,
     depth_file,
     exchange_of,
     quant,
@@ -40,6 +41,22 @@ def test_a_stopped_replay_loses_nothing_and_goes_on(tmp_path: Path, number: sign
     assert so_far["ticks"] - so_far["duplicates"] == stored_ticks(home)
     assert [state for _, state in ledger.runs()] == ["running"]
     assert by_the_rules(quant("up", *command, cwd=tmp_path).numbers) == by_the_rules(undisturbed)
+    assert [state for _, state in ledger.runs()] == ["complete"]
+    ledger.require_balanced()
+
+
+def test_a_replay_stopped_and_killed_before_its_first_tick_is_one_run(tmp_path: Path) -> None:
+    data, home = candle_file(tmp_path / "candles.parquet"), tmp_path / "home"
+    command, ledger = replay_of(data, home), Ledger(home)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with started(*command, cwd=tmp_path) as process:
+            assert wait_until(lambda: exchange_of(process) is not None, process)
+            exchange = exchange_of(process)
+            assert exchange is not None
+            process.send_signal(number)
+            process.communicate(timeout=60)
+        require_gone([exchange])
+    assert by_the_rules(quant("up", *command, cwd=tmp_path).numbers) == by_the_rules(backtest(data))
     assert [state for _, state in ledger.runs()] == ["complete"]
     ledger.require_balanced()
 

@@ -24,7 +24,9 @@ def begin(connection: Connection, request: RunRequest, now: datetime) -> tuple[R
     ts = _ns(now)
     last = _last_run(connection, request.portfolio)
     if last is not None and last["state"] == "running":
-        if not request.fresh and last["identity"] == request.identity and last["state_at_commit"]:
+        nothing_happened = last["moment_ns"] is None
+        can_go_on = last["state_at_commit"] or nothing_happened
+        if not request.fresh and last["identity"] == request.identity and can_go_on:
             return _resume(connection, last, ts)
         _interrupt(connection, last["run_id"])
     balance, head = _balance_to_start_with(connection, request, now)

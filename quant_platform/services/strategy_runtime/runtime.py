@@ -180,6 +180,7 @@ class StrategyRuntime:
     def mark_close(self, ts: int) -> None:
         """End a session's equity curve with a point at ``ts`` (ns UTC), after all its timers."""
         self.journal.equity.append(EquityRow(ts, self.cash, self.equity))
+        self._account[0]["minute_end"] = 0
 
     def block(self, moment: int) -> LedgerBlock:
         """What happened since the journal was last cleared, for one commit."""

@@ -20,6 +20,9 @@ from quant_platform.hosts.home import HomeFolder, HomeLock, lock_holder
 from quant_platform.hosts.options import LookOptions, ResetOptions
 from quant_platform.ports.ledger_views import OrderView, PortfolioView
 
+WIDE_FROM = 120
+"""Columns from which the tables show everything; a narrower terminal gets what matters most."""
+
 
 def orders(options: LookOptions) -> None:
     """Print the newest orders.
@@ -34,16 +37,24 @@ def orders(options: LookOptions) -> None:
     if options.json:
         print_json({"orders": [_order_json(order) for order in found]})
         return
-    table = _table("decided (IST)", "portfolio", "side", "#quantity", "symbol", "#price", "#P&L", "state", "reason")
+    console = _console()
+    wide = console.width >= WIDE_FROM
+    table = _table(
+        "decided (IST)", *(["portfolio"] if wide else []), "side", "#quantity" if wide else "#qty", "symbol", "#price",
+        "#P&L", "state", "reason",
+    )  # fmt: skip
     for order in reversed(found):
         pnl = format_rupees(order.pnl) if order.state == "filled" and order.side == "SELL" else ""
         price = order.value / order.quantity if order.value else order.price
         state = f"{order.state}: {order.refusal}" if order.refusal else order.state
+        when, symbol = _moment(order.decided_at), order.symbol
+        if not wide:
+            when, symbol = when[5:], symbol.partition(":")[2] or symbol
         table.add_row(
-            _moment(order.decided_at), order.portfolio, order.side, f"{order.quantity:,}", order.symbol,
+            when, *([order.portfolio] if wide else []), order.side, f"{order.quantity:,}", symbol,
             format_rupees(round(price)), pnl, state.replace("_", " "), order.reason,
         )  # fmt: skip
-    _print(table, "no orders yet")
+    _print(console, table, "no orders yet")
 
 
 def portfolios(options: LookOptions) -> None:
@@ -57,16 +68,19 @@ def portfolios(options: LookOptions) -> None:
     if options.json:
         print_json({"portfolios": [_portfolio_json(view) for view in found]})
         return
+    console = _console()
+    wide = console.width >= WIDE_FROM
     table = _table(
-        "portfolio", "mode", "#start", "#balance", "#equity", "#positions", "#runs", "last run", "updated (IST)"
-    )
+        "portfolio", "mode", "#start", "#balance", "#equity", "#positions", "last run",
+        *(["#runs", "updated (IST)"] if wide else []),
+    )  # fmt: skip
     for view in found:
         table.add_row(
             view.name, view.mode, format_rupees(view.starting_balance), format_rupees(view.balance),
-            format_rupees(view.equity), str(view.open_positions), str(view.runs),
-            view.last_run_state, _moment(view.last_updated),
+            format_rupees(view.equity), str(view.open_positions), view.last_run_state,
+            *([str(view.runs), _moment(view.last_updated)] if wide else []),
         )  # fmt: skip
-    _print(table, "no portfolios yet")
+    _print(console, table, "no portfolios yet")
 
 
 def reset(options: ResetOptions) -> None:
@@ -99,7 +113,7 @@ def settings(config: Path | None, as_json: bool) -> None:
     table = _table("setting", "value", "from")
     for line in lines:
         table.add_row(line.name, line.value, Text(line.source, style="dim" if line.source == "default" else ""))
-    _print(table, "")
+    _print(_console(), table, "")
 
 
 def print_json(value: Mapping[str, object]) -> None:
@@ -142,17 +156,23 @@ def _portfolio_json(view: PortfolioView) -> dict[str, object]:
 
 
 def _table(*columns: str) -> Table:
-    """A table of these headings; ``#`` before one aligns it as numbers."""
-    table = Table(box=box.SIMPLE_HEAD)
+    """A table of these headings; ``#`` before one aligns it as numbers. Only the last column is ever wrapped."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in columns:
-        table.add_column(name.removeprefix("#"), justify="right" if name.startswith("#") else "left")
+        table.add_column(
+            name.removeprefix("#"), justify="right" if name.startswith("#") else "left", no_wrap=name != columns[-1]
+        )
     return table
 
 
-def _print(table: Table, nothing: str) -> None:
+def _console() -> Console:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = max(console.width, 160)
+    return console
+
+
+def _print(console: Console, table: Table, nothing: str) -> None:
     console.print(table if table.rows else nothing)
 
 

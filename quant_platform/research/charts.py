@@ -1,5 +1,6 @@
 """Pictures of a run: the equity curve before and after charges, daily results and results by symbol."""
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ PICTURES = ("equity.png", "daily_pnl.png", "symbols.png")
 
 _GROSS, _NET, _GAIN, _LOSS, _INK = "#7f8fa6", "#1f4e9c", "#2e8b57", "#c0392b", "#333333"
 _MOST_LABELS = 10
+_LONGEST_CAPTION = 90
 
 
 def draw(metrics: Metrics, folder: Path, caption: str) -> None:
@@ -40,6 +42,11 @@ def _figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def _title(what: str, caption: str) -> str:
+    """Two lines, of which none leaves the picture, however many files were run."""
+    return f"{what}\n{textwrap.shorten(caption, _LONGEST_CAPTION, placeholder=' …')}"
+
+
 def _equity(metrics: Metrics, caption: str) -> "Figure":
     """Points stand side by side as they were recorded: nights and holidays take no room."""
     figure = _figure(11, 6.5)
@@ -50,7 +57,7 @@ def _equity(metrics: Metrics, caption: str) -> "Figure":
     upper.plot(at, curve.gross / 100, color=_GROSS, linewidth=1.2, label="before charges")
     upper.plot(at, curve.equity / 100, color=_NET, linewidth=1.4, label="after charges")
     upper.axhline(start, color=_INK, linewidth=0.7, linestyle=":")
-    upper.set_title(f"Equity · {caption}", loc="left")
+    upper.set_title(_title("Equity", caption), loc="left")
     upper.legend(loc="best", frameon=False)
     lower.fill_between(at, curve.drawdown / 100, 0, color=_LOSS, alpha=0.45, linewidth=0)
     lower.set_title("Drawdown after charges", loc="left", fontsize="medium")
@@ -79,7 +86,7 @@ def _daily(metrics: Metrics, caption: str) -> "Figure":
     axes.axhline(0, color=_INK, linewidth=0.7)
     shown = at[:: max(1, -(-len(at) // _MOST_LABELS))]
     axes.set_xticks(shown, [f"{metrics.days[place].day:%d %b %Y}" for place in shown], rotation=30, ha="right")
-    axes.set_title(f"Profit and loss by day, before (grey) and after charges · {caption}", loc="left")
+    axes.set_title(_title("Profit and loss by day, before (grey) and after charges", caption), loc="left")
     _in_rupees(axes, "y")
     return figure
 
@@ -95,7 +102,7 @@ def _symbols(metrics: Metrics, caption: str) -> "Figure":
     axes.axvline(0, color=_INK, linewidth=0.7)
     axes.set_yticks(at, [part.label.split(":", 1)[-1] for part in ordered])
     axes.invert_yaxis()
-    axes.set_title(f"Profit and loss by symbol, before (grey) and after charges\n{caption}", loc="left")
+    axes.set_title(_title("Profit and loss by symbol, before (grey) and after charges", caption), loc="left")
     _in_rupees(axes, "x")
     return figure
 
@@ -103,6 +110,7 @@ def _symbols(metrics: Metrics, caption: str) -> "Figure":
 def _in_rupees(axes: "Axes", which: str) -> None:
     axis = axes.yaxis if which == "y" else axes.xaxis
     axis.set_major_formatter(lambda value, _: format_rupees(round(value * 100)).removesuffix(".00"))
+    axes.set_axisbelow(True)
     axes.grid(True, axis="y" if which == "y" else "x", linewidth=0.3)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from rich.text import Text
 
 from quant_platform import cli
 from quant_platform.adapters.ledger.sql import SqlLedger
@@ -68,6 +69,20 @@ def test_orders_are_shown_with_reason_price_and_profit(capsys: pytest.CaptureFix
     assert all(told in sell for told in ("12:00:01", "SELL", "₹1,405.00", "₹8.50", "filled", "below VWAP"))
     newest = answer(capsys, "orders", "--last", "1")["orders"]
     assert [(order["side"], order["pnl"], order["value"]) for order in newest] == [("SELL", 8.5, 2810.0)]
+
+
+@pytest.mark.usefixtures("home")
+def test_a_narrow_terminal_shows_every_digit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"TTY_COMPATIBLE": "1", "COLUMNS": "80", "NO_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    for command in (["orders"], ["portfolio", "list"]):
+        assert cli.run_command(command) == 0
+    out = Text.from_ansi(capsys.readouterr().out).plain
+    assert "…" not in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert all(told in out for told in ("07-31 12:00:00", "₹1,400.00", "₹1,405.00", "₹8.50", "₹20,008.50"))
 
 
 @pytest.mark.usefixtures("home")

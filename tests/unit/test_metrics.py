@@ -169,12 +169,19 @@ def printed(width: int = 120) -> str:
     return console.export_text()
 
 
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_narrow_terminal_shows_every_digit_of_a_day_in_one_line(width: int) -> None:
+    lines = [" ".join(line.split()) for line in printed(width).splitlines()]
+    assert "2021-04-06 1 ₹1.00 ₹2.40 -₹1.40 ₹19,974.90" in lines
+    assert not [line for line in lines if "…" in line]
+
+
 def test_tables_show_gross_charges_and_net_side_by_side() -> None:
     text = printed()
     lines = [" ".join(line.replace("│", " ").split()) for line in text.splitlines()]
     assert "Profit and loss -₹19.00 -₹25.10" in lines
     assert "NSE_EQ:TCS 2 50.00 % ₹91.00 ₹4.60 ₹86.40" in lines
     assert "Total 3 33.33 % -₹19.00 ₹6.10 -₹25.10" in lines
-    assert "2021-04-06 Tue 1 ₹1.00 ₹2.40 -₹1.40 ₹19,974.90" in lines
+    assert "2021-04-06 1 ₹1.00 ₹2.40 -₹1.40 ₹19,974.90" in lines
     assert "price above budget 12,345" in lines
     assert "OBI bar" in lines

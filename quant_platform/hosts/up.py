@@ -30,6 +30,7 @@ from quant_platform.hosts.options import UpOptions
 from quant_platform.hosts.results import as_json, percentiles_us
 from quant_platform.hosts.screen import Screen
 from quant_platform.hosts.strategies import load_strategy
+from quant_platform.hosts.warm import warm_kernels
 from quant_platform.hosts.wiring import Market
 from quant_platform.ports.ledger_store import RunRequest, RunStart, RunSummary
 from quant_platform.services.strategy_runtime.schema import DEFAULT_CAPITAL, TradingSettings
@@ -103,7 +104,9 @@ class UpRun:
 
     async def _run(self, stop: asyncio.Event) -> None:
         start = self._ledger.begin(self._request())
+        kernels = asyncio.create_task(asyncio.to_thread(warm_kernels))  # loaded while the exchange starts
         market = await wiring.open_market(self._options, self._settings, _seek(start))
+        await kernels
         ticks = wiring.open_ticks(self._home)
         try:
             host = await self._host(market, start, ticks)

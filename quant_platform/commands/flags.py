@@ -60,7 +60,9 @@ Report = Annotated[
 SkipBadRows = Annotated[
     bool, typer.Option("--skip-bad-rows", help="Count implausible rows and go on instead of refusing the file.")
 ]
-BatchSize = Annotated[int, typer.Option("--batch-size", min=1, hidden=True)]
+BatchSize = Annotated[
+    int, typer.Option("--batch-size", min=1, metavar="TICKS", help="Ticks a batch; the answer must not depend on it.")
+]
 
 # The market.
 

@@ -142,5 +142,6 @@ def _phase(session: Session | None, now_ns: int) -> str:
     for phase in session.phases(True):
         if phase.start <= now_ns < phase.end:
             ends = datetime.fromtimestamp(phase.end // NS_PER_SECOND, IST)
-            return f"{phase.kind.name.lower().replace('_', ' ')} until {ends:%H:%M}"
+            name = phase.kind.name.lower().replace("_", " ")
+            return f"{'continuous trading' if name == 'continuous' else name} until {ends:%H:%M}"
     return "before the open" if now_ns < session.open_ns(False) else "closed for the day"

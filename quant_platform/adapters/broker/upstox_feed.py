@@ -25,6 +25,8 @@ KEYS_PER_REQUEST = 500
 FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 30.0
 CLOSE_TIMEOUT_S = 1.0
+LONGEST_TURN_NS = 50 * NS_PER_MS
+"""Frames that wait in a row are handled for so long before anything else, a signal to stop among it, has its turn."""
 
 _log = structlog.get_logger(__name__)
 
@@ -219,12 +221,18 @@ class UpstoxFeed:
                 await socket.send(request.encode())
 
     async def _read(self, socket: ClientConnection) -> None:
-        """Hand on frames until the connection ends, however it ends."""
+        """Hand on frames until the connection ends, however it ends; what waits behind a disconnect is dropped."""
         reason = "stopped"
+        turn_began_ns = time.perf_counter_ns()
         try:
             while True:
                 message = await socket.recv()
                 received_ns = time.perf_counter_ns()
+                if received_ns - turn_began_ns > LONGEST_TURN_NS:
+                    await asyncio.sleep(0)
+                    turn_began_ns = time.perf_counter_ns()
+                if self._drop_reason:
+                    continue
                 if isinstance(message, str):
                     _log.warning("the feed sent a text", text=message[:500])
                     continue

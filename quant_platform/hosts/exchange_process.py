@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,7 +12,6 @@ from quant_platform.domain.errors import QuantError, UnavailableError
 from quant_platform.hosts.options import UpOptions
 
 READY_WITHIN_S = 120.0
-STOPPED_WITHIN_S = 1.0
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -31,14 +29,10 @@ class ExchangeProcess(NamedTuple):
     process: asyncio.subprocess.Process
 
     async def stop(self) -> None:
-        """Ask it to stop, and make sure."""
+        """End it at once: a simulated market has nothing to save, and may be in the middle of a long advance."""
         with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                await asyncio.wait_for(self.process.wait(), STOPPED_WITHIN_S)
-            except TimeoutError:
-                self.process.kill()
-                await self.process.wait()
+            self.process.kill()
+        await self.process.wait()
 
 
 def command_line(options: UpOptions, seek_ns: int | None) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable
 
 import pytest
 from starlette.responses import JSONResponse, Response
+from structlog.testing import capture_logs
 
 from quant_platform.adapters.broker.upstox_rest import UpstoxRest
 from quant_platform.adapters.broker.upstox_transport import RateLimiter
@@ -81,17 +82,17 @@ def test_a_pause_of_many_minutes_is_reported_instead_of_waited_for() -> None:
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-def test_a_failing_server_is_tried_again_with_growing_pauses(status: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failing_server_is_tried_again_with_growing_pauses(status: int) -> None:
     async def body(broker: ScriptedBroker, rest: UpstoxRest, clock: SteppingClock) -> None:
         down = Response("<html>down</html>", status)
         broker.answer(paths.PROFILE, down, down, down, PROFILE)
         await rest.profile()
         assert clock.slept == pytest.approx([0.5, 1.0, 2.0])
 
-    with_client(body)
-    logged = capsys.readouterr().out
-    assert logged.count(paths.PROFILE) >= 3
-    assert TOKEN not in logged
+    with capture_logs() as logged:
+        with_client(body)
+    assert [entry["path"] for entry in logged if entry["event"] == "asking the broker again"] == [paths.PROFILE] * 3
+    assert TOKEN not in str(logged)
 
 
 def test_a_server_that_stays_down_is_reported_after_the_last_try() -> None:

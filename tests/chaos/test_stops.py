@@ -29,7 +29,7 @@ def test_a_stopped_replay_loses_nothing_and_goes_on(tmp_path: Path, number: sign
     undisturbed = backtest(data)
     command, ledger = replay_of(data, home), Ledger(home)
     with started(*command, cwd=tmp_path) as process:
-        assert wait_until(lambda: ledger.executed() >= undisturbed["orders"] // 2, process)
+        assert wait_until(lambda: ledger.executed() >= undisturbed["orders"] // 4, process)
         exchange = exchange_of(process)
         assert exchange is not None
         process.send_signal(number)

@@ -19,16 +19,30 @@ WindowsNs = tuple[tuple[int, int], ...]
 """Continuous trading as [open, close) pairs of ns UTC, in order."""
 
 
+def day_number(day: date) -> int:
+    """A date counted in days since the epoch, as :func:`~quant_platform.domain.ticks.trading_day` counts stamps."""
+    return (day - _EPOCH).days
+
+
+def date_of(number: int) -> date:
+    """The date that :func:`day_number` counts as ``number``."""
+    return _EPOCH + timedelta(days=number)
+
+
 def ist_date(ts: int) -> date:
     """The IST date of a stamp in ns UTC."""
-    return _EPOCH + timedelta(days=trading_day(ts))
+    return date_of(trading_day(ts))
+
+
+def midnight_ns(day: date) -> int:
+    """00:00 IST of a date, ns UTC."""
+    return day_number(day) * NS_PER_DAY - IST_OFFSET_NS
 
 
 def ns_at(day: date, at: time) -> int:
     """The stamp, ns UTC, of a time of day in IST."""
     seconds = (at.hour * 60 + at.minute) * 60 + at.second
-    days = (day - _EPOCH).days
-    return days * NS_PER_DAY - IST_OFFSET_NS + seconds * NS_PER_SECOND + at.microsecond * 1000
+    return midnight_ns(day) + seconds * NS_PER_SECOND + at.microsecond * 1000
 
 
 class PhaseKind(Enum):

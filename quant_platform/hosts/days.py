@@ -1,14 +1,14 @@
 """The calendar's side of a run: one session after another, its scans, its close, its files."""
 
 from collections.abc import Iterator
-from datetime import date, time, timedelta
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
 from quant_platform.domain.errors import SafetyError
 from quant_platform.domain.instruments import Instrument
-from quant_platform.domain.session import Session, ist_date, ns_at, session_on
+from quant_platform.domain.session import Session, ist_date, midnight_ns, session_on
 from quant_platform.domain.ticks import NS_PER_DAY, NS_PER_MINUTE
 from quant_platform.hosts.market import MarketHost
 from quant_platform.hosts.options import Source
@@ -21,7 +21,6 @@ AFTER_CLOSE_NS = 40 * NS_PER_MINUTE
 """How long after the last close a session's late prints are still waited for, where time is the wall's."""
 
 SOURCE_FILE = "SOURCE"
-MIDNIGHT = time(0, 0)
 
 
 class DayStore(Protocol):
@@ -124,7 +123,7 @@ class TradingDays:
 
     def _end_of(self, day: date, session: Session | None) -> int:
         """Files are replayed to midnight; where time is the wall's, nobody waits so long."""
-        midnight = ns_at(day, MIDNIGHT) + NS_PER_DAY
+        midnight = midnight_ns(day) + NS_PER_DAY
         if self._source == "replay" or session is None:
             return midnight - 1
         return min(session.last_close_ns + AFTER_CLOSE_NS, midnight - 1)

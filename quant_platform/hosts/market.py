@@ -10,7 +10,7 @@ import structlog
 
 from quant_platform.domain.errors import BrokerError, UnavailableError
 from quant_platform.domain.instruments import Instrument
-from quant_platform.domain.session import ist_date, session_on
+from quant_platform.domain.session import day_number, ist_date, session_on
 from quant_platform.domain.ticks import LEVELS, NS_PER_SECOND, trading_day
 from quant_platform.hosts.embedded import EmbeddedPlatform, FrameIntake
 from quant_platform.ports.broker import Candle, HistorySource, Quote, QuoteSource
@@ -168,14 +168,14 @@ class MarketHost:
 
     async def begin_day(self, day: date) -> None:
         """Start a session: what the scanner picked in the one before is let go."""
-        gone = self._subscriptions.begin(_day_number(day))
+        gone = self._subscriptions.begin(day_number(day))
         if gone and self._feed is not None:
             await self._feed.unsubscribe([self._instruments[symbol].instrument_key for symbol in gone])
 
     async def keep_day(self, day: date) -> None:
         """Start a session with the subscriptions of the one before."""
         symbols = self._subscriptions.symbols
-        self._subscriptions.begin(_day_number(day))
+        self._subscriptions.begin(day_number(day))
         self._subscriptions.add(symbols)
 
     async def subscribe(self, symbols: Sequence[str]) -> None:
@@ -271,10 +271,6 @@ class MarketHost:
         self.numbers = FeedNumbers(*beside["numbers"])
         if self._live:
             self._lost_before_start = self.platform.moment
-
-
-def _day_number(day: date) -> int:
-    return (day - date(1970, 1, 1)).days
 
 
 def _in_session(ts: int) -> bool:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
-from datetime import time as clock_time
 from operator import itemgetter
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.adapters.ticks.files import FileTickSource
 from quant_platform.domain.instruments import SymbolTable, instrument_for
-from quant_platform.domain.session import ns_at, session_on
+from quant_platform.domain.session import midnight_ns, session_on
 from quant_platform.domain.ticks import TickBatch, cut
 from quant_platform.hosts.embedded import Blueprint, EmbeddedPlatform
 from quant_platform.hosts.options import BacktestOptions
@@ -38,8 +37,6 @@ from quant_platform.research import report, tables
 from quant_platform.research.metrics import measure
 from quant_platform.services.ingestion.history import WARM_UP_BARS, warm_up
 from quant_platform.services.strategy_runtime.schema import DEFAULT_CAPITAL
-
-MIDNIGHT = clock_time(0, 0)
 
 
 def run(options: BacktestOptions) -> None:
@@ -101,7 +98,7 @@ def _replay(source: FileTickSource, platform: EmbeddedPlatform, options: Backtes
 
 def _warm_up(source: TickSource, platform: EmbeddedPlatform, first: date) -> None:
     """A run that starts in mid-file has history at hand: what the files hold before its first date."""
-    midnight = ns_at(first, MIDNIGHT)
+    midnight = midnight_ns(first)
     for symbol in source.symbols:
         # As from a broker's history: minutes without a trade are no bars, so more are asked for than are needed.
         history = source.history(symbol, first, 2 * WARM_UP_BARS)

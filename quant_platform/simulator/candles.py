@@ -7,10 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant_platform.domain.bars import ticks_to_bars
-from quant_platform.domain.session import WindowsNs, ist_date, session_on
+from quant_platform.domain.session import WindowsNs, ist_date, midnight_ns, session_on
 from quant_platform.domain.ticks import (
-    IST_OFFSET_NS,
-    NS_PER_DAY,
     NS_PER_MINUTE,
     BarBatch,
     TickBatch,
@@ -90,11 +88,6 @@ def _start_of(ts: int, unit: str, interval: int) -> int:
     elif unit == "months":
         day = day.replace(day=1)
     return midnight_ns(day)
-
-
-def midnight_ns(day: date) -> int:
-    """00:00 IST of a date, ns UTC."""
-    return (day - date(1970, 1, 1)).days * NS_PER_DAY - IST_OFFSET_NS
 
 
 def between(candles: Iterable[Candle], first: date, last: date) -> list[Candle]:

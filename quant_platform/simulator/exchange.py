@@ -5,12 +5,11 @@ from collections.abc import Sequence
 
 from quant_platform.domain.errors import DataError, QuantError, UnavailableError
 from quant_platform.domain.instruments import Instrument
-from quant_platform.domain.session import ns_at
+from quant_platform.domain.session import midnight_ns, ns_at
 from quant_platform.domain.ticks import NS_PER_SECOND
 from quant_platform.protocol.upstox.feed_requests import UNSUBSCRIBE, FeedRequest
 from quant_platform.protocol.upstox.limits import FEED_CONNECTIONS
 from quant_platform.simulator.background import beside_the_loop
-from quant_platform.simulator.candles import midnight_ns
 from quant_platform.simulator.connection import FeedConnection
 from quant_platform.simulator.feed_frames import FrameWriter
 from quant_platform.simulator.market_day import MarketDay

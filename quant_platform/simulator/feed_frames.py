@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from quant_platform.domain.instruments import Instrument
 from quant_platform.domain.money import PAISE_PER_RUPEE
+from quant_platform.domain.session import midnight_ns
 from quant_platform.domain.ticks import LEVELS, NS_PER_MS
 from quant_platform.protocol.upstox import market_data_feed_pb2 as wire
 from quant_platform.protocol.upstox.feed_requests import FULL, LTPC, OPTION_GREEKS, REQUEST_MODES
-from quant_platform.simulator.candles import midnight_ns
 from quant_platform.simulator.market_day import MarketDay
 from quant_platform.simulator.wire_template import (
     MAX_VARINT,

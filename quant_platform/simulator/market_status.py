@@ -1,9 +1,8 @@
 """What phase the exchange is in, in the words of the status endpoint and of the feed's market_info."""
 
-from quant_platform.domain.session import PhaseKind, ist_date, session_on
+from quant_platform.domain.session import PhaseKind, ist_date, midnight_ns, session_on
 from quant_platform.domain.ticks import NS_PER_MS
 from quant_platform.protocol.upstox import market_data_feed_pb2 as wire
-from quant_platform.simulator.candles import midnight_ns
 
 SEGMENTS = (
     *("NSE_EQ", "NSE_FO", "NSE_INDEX", "NSE_COM", "NCD_FO", "BCD_FO"),

@@ -10,11 +10,11 @@ from starlette.routing import Route
 
 from quant_platform.domain.instruments import Instrument
 from quant_platform.domain.money import PAISE_PER_RUPEE
-from quant_platform.domain.session import IST
+from quant_platform.domain.session import IST, midnight_ns
 from quant_platform.domain.ticks import LEVELS, NS_PER_MS
 from quant_platform.ports.broker import Candle
 from quant_platform.protocol.upstox import codes, limits, paths
-from quant_platform.simulator.candles import longer_candles, midnight_ns
+from quant_platform.simulator.candles import longer_candles
 from quant_platform.simulator.exchange import Exchange
 from quant_platform.simulator.replies import Refusal, authorised, exchange_of, success
 

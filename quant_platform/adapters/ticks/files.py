@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +25,7 @@ from quant_platform.adapters.ticks.file_schema import (
 from quant_platform.domain.bars import TICKS_PER_BAR, bars_to_ticks, ticks_to_bars
 from quant_platform.domain.errors import CalendarError, DataError, UsageError
 from quant_platform.domain.instruments import full_symbol, instrument_for
-from quant_platform.domain.session import session_on
+from quant_platform.domain.session import date_of, day_number, session_on
 from quant_platform.domain.tick_order import processing_order
 from quant_platform.domain.ticks import (
     LEVELS,
@@ -42,16 +42,7 @@ from quant_platform.ports.tick_store import StoredBar
 BUFFER_BYTES = 128 << 20
 """Rows that wait in memory for the rest of their day; more of them wait in temporary files."""
 
-_EPOCH = date(1970, 1, 1)
 _DAYS_OF_BARS_KEPT = 8
-
-
-def _day_number(day: date) -> int:
-    return (day - _EPOCH).days
-
-
-def _date(day: int) -> date:
-    return _EPOCH + timedelta(days=day)
 
 
 class _Unit(NamedTuple):
@@ -99,8 +90,8 @@ class FileTickSource:
     ) -> None:
         if first is not None and last is not None and first > last:
             raise UsageError(f"the range from {first} to {last} is empty", "give an earlier --from or a later --to")
-        self._first = _day_number(first) if first else ALWAYS[0]
-        self._last = _day_number(last) if last else ALWAYS[1]
+        self._first = day_number(first) if first else ALWAYS[0]
+        self._last = day_number(last) if last else ALWAYS[1]
         self._skip_bad_rows = skip_bad_rows
         self._buffer_bytes = buffer_bytes
         self._asked = None if symbols is None else frozenset(full_symbol(name) for name in symbols)
@@ -150,7 +141,7 @@ class FileTickSource:
 
     def trading_days(self) -> Sequence[date]:
         """The IST dates with rows in the selection, in order."""
-        return [_date(day) for day in self._rows_by_day]
+        return [date_of(day) for day in self._rows_by_day]
 
     def days(self) -> Iterator[DayTicks]:
         """The days in order, each sorted by (ts, symbol name, order in the files).
@@ -182,7 +173,7 @@ class FileTickSource:
         if number is None:
             return []
         found: list[Candle] = []
-        for day in self._days_back_from(_day_number(before), symbol):
+        for day in self._days_back_from(day_number(before), symbol):
             if len(found) >= bars:
                 break
             batch = self._bars_on(day)
@@ -235,7 +226,7 @@ class FileTickSource:
         asked = "in the data" if (self._first, self._last) == ALWAYS else "in that range"
         if not groups:
             return asked
-        held = f"{_date(min(g.first_day for g in groups))} to {_date(max(g.last_day for g in groups))}"
+        held = f"{date_of(min(g.first_day for g in groups))} to {date_of(max(g.last_day for g in groups))}"
         return f"{asked} (the files hold {held})"
 
     def _has_rows(self, unit: _Unit, first: int, last: int) -> bool:
@@ -266,7 +257,7 @@ class FileTickSource:
             while last_unit[day] <= place:
                 columns = buffer.take(day)
                 if columns is not None:
-                    yield DayTicks(_date(day), self._in_order(columns), self._stored_bars(day))
+                    yield DayTicks(date_of(day), self._in_order(columns), self._stored_bars(day))
                 following = next(waiting, None)
                 if following is None:
                     return
@@ -324,7 +315,7 @@ class FileTickSource:
         if columns is None:
             return ticks_to_bars(empty_ticks(0, 0))
         ticks = self._in_order(columns)
-        return ticks_to_bars(select(ticks, self._counting(ticks, _date(day))))
+        return ticks_to_bars(select(ticks, self._counting(ticks, date_of(day))))
 
     def _counting(self, ticks: TickBatch, day: date) -> NDArray[np.bool_]:
         """Which rows features would see: in session and not late."""
@@ -375,5 +366,5 @@ def _by_stored_day(files: Sequence[DataFile]) -> dict[int, list[DataFile]]:
                 f"{file.path} holds warm-up bars but stands in no folder date=YYYY-MM-DD",
                 "keep it where it was recorded, beside its day's ticks",
             )
-        by_day.setdefault(_day_number(date.fromisoformat(stored[-1])), []).append(file)
+        by_day.setdefault(day_number(date.fromisoformat(stored[-1])), []).append(file)
     return by_day

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
 
 from quant_platform.domain.errors import ConfigurationError
+from quant_platform.hosts import server_settings as servers
+from quant_platform.hosts.server_settings import Frozen
+from quant_platform.protocol.upstox.paths import API_HOST
 
 SETTINGS_FILE = "quant.toml"
 PREFIX = "QUANT_"
@@ -22,8 +25,10 @@ USUAL_NAMES: Mapping[str, tuple[str, str]] = {
     "UPSTOX_API_SECRET": ("upstox", "api_secret"),
     "UPSTOX_REDIRECT_URI": ("upstox", "redirect_uri"),
     "UPSTOX_ACCESS_TOKEN": ("upstox", "access_token"),
+    "UPSTOX_BASE_URL": ("upstox", "base_url"),
+    **servers.SERVER_VARIABLES,
 }
-"""Environment variables that Upstox users already have, and the settings they are."""
+"""Environment variables that users already have, and the settings they are."""
 
 
 class _Given(NamedTuple):
@@ -35,20 +40,17 @@ class _Given(NamedTuple):
     source: str
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True)
-
-
-class UpstoxSettings(_Frozen):
+class UpstoxSettings(Frozen):
     """The user's own Upstox application and today's token, which dies at 03:30 IST."""
 
     api_key: SecretStr | None = None
     api_secret: SecretStr | None = None
     redirect_uri: str = "http://127.0.0.1:8080/callback"
     access_token: SecretStr | None = None
+    base_url: str = API_HOST  # another one is a simulated exchange's
 
 
-class TradingSettings(_Frozen):
+class TradingSettings(Frozen):
     """The strategy, and defaults for ``--set``: any further key is a parameter (``latency_ms = 500``)."""
 
     model_config = ConfigDict(extra="allow", coerce_numbers_to_str=True)
@@ -62,24 +64,25 @@ class TradingSettings(_Frozen):
         return dict(self.__pydantic_extra__)
 
 
-class PathSettings(_Frozen):
+class PathSettings(Frozen):
     """Where the platform keeps what it writes."""
 
     home: Path = Path("user_data")
 
 
-class ScannerSettings(_Frozen):
+class ScannerSettings(Frozen):
     """How often the scanner looks, and how many symbols it picks."""
 
     interval_min: Annotated[int, Field(ge=1, le=375)] = 5
     picks: Annotated[int, Field(ge=1, le=100)] = 5
 
 
-class FeedSettings(_Frozen):
+class FeedSettings(Frozen):
     """What is subscribed to, and when silence counts as a lost connection."""
 
     subscribe: Literal["scanner", "all"] = "scanner"
     stall_after_s: Annotated[float, Field(gt=0, le=3600)] = 5.0
+    depth: bool = True  # whether frames carry a book; the services of one platform must agree
 
 
 class SettingLine(NamedTuple):
@@ -90,7 +93,7 @@ class SettingLine(NamedTuple):
     source: str  # default | quant.toml | .env (UPSTOX_API_KEY) | environment (QUANT_UPSTOX__API_KEY)
 
 
-class Settings(_Frozen):
+class Settings(Frozen):
     """Every setting of the platform, made by :func:`load_settings`; knows where each value came from."""
 
     upstox: UpstoxSettings = UpstoxSettings()
@@ -98,6 +101,14 @@ class Settings(_Frozen):
     paths: PathSettings = PathSettings()
     scanner: ScannerSettings = ScannerSettings()
     feed: FeedSettings = FeedSettings()
+    kafka: servers.KafkaSettings = servers.KafkaSettings()
+    postgres: servers.PostgresSettings = servers.PostgresSettings()
+    questdb: servers.QuestdbSettings = servers.QuestdbSettings()
+    redis: servers.RedisSettings = servers.RedisSettings()
+    objects: servers.ObjectSettings = servers.ObjectSettings()
+    runtime: servers.RuntimeSettings = servers.RuntimeSettings()
+    service: servers.ServiceSettings = servers.ServiceSettings()
+    api: servers.ApiSettings = servers.ApiSettings()
 
     _sources: Mapping[tuple[str, str], str] = PrivateAttr(default_factory=dict)
     _file: Path | None = PrivateAttr(default=None)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from quant_platform.domain.errors import ConfigurationError
-from quant_platform.hosts.config import load_settings
+from quant_platform.hosts.config import USUAL_NAMES, load_settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOKEN = "eyJ-not-a-real-token"
@@ -16,7 +16,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import os
 
     for name in list(os.environ):
-        if name.startswith(("QUANT_", "UPSTOX_")):
+        if name.startswith("QUANT_") or name in USUAL_NAMES:
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
@@ -160,4 +160,8 @@ def test_the_documented_settings_file_holds_every_setting_with_its_default() -> 
     documented = load_settings(REPOSITORY / "docs" / "quant.toml")
     assert documented.model_dump() == load_settings().model_dump()
     unset = {line.name for line in documented.describe() if line.source == "default"}
-    assert unset == {"upstox.api_key", "upstox.api_secret", "upstox.access_token"}
+    assert unset == {
+        *("upstox.api_key", "upstox.api_secret", "upstox.access_token"),
+        *("postgres.password", "questdb.pg_password"),
+        *("objects.endpoint_url", "objects.access_key_id", "objects.secret_access_key"),
+    }

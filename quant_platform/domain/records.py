@@ -1,0 +1,155 @@
+"""What travels on the topics: the schema of every record, checked as it is read."""
+
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+Rupees = Annotated[float, Meta(gt=0, lt=21_474_836.48)]
+"""A price; read as round(x × 100) paise, which must fit 32 bits."""
+Count = Annotated[int, Meta(ge=0, lt=2**63)]
+Stamp = Annotated[int, Meta(gt=0, lt=2**63)]
+"""Ns since the epoch, UTC."""
+Symbol = Annotated[str, Meta(min_length=1, max_length=64)]
+Level = tuple[Annotated[float, Meta(ge=0, lt=21_474_836.48)], Count]
+"""Price in rupees and quantity; a price or quantity of 0 is no level."""
+
+TICK = "tick"
+BAR = "bar"
+CLOCK = "clock"
+"""What the header ``kind`` may say."""
+
+MAX_RECORD_BYTES = 1_000_000
+"""A larger record is set aside: no record of ours comes near."""
+
+
+class Depth(msgspec.Struct, gc=False):
+    """Best levels first, at most five a side count."""
+
+    bids: list[Level]
+    asks: list[Level]
+
+
+class TickRecord(msgspec.Struct, gc=False):
+    """``market.equity.ticks``: one tick that passed ingestion."""
+
+    symbol: Symbol
+    ts: Stamp
+    seq: Count  # counts the symbol's ticks in a session, from 1
+    ltp: Rupees
+    volume: Count
+    atp: Annotated[float, Meta(ge=0)] | None  # rupees; null where the exchange gave none
+    flags: Annotated[int, Meta(ge=0, le=255)] = 0
+    depth: Depth | None = None  # null: no level came with this tick
+
+
+class EnrichedRecord(msgspec.Struct, gc=False):
+    """``market.enriched.ticks``: a tick with its features (null where undefined), and the depth it brought."""
+
+    symbol: Symbol
+    ts: Stamp
+    seq: Count
+    ltp: Rupees
+    volume: Count
+    vwap: float | None
+    rsi: float | None
+    obi: float | None
+    sma: float | None
+    spread: float | None
+    aggressor: Literal["N", "B", "S"]
+    flags: Annotated[int, Meta(ge=0, le=255)] = 0
+    depth: Depth | None = None
+
+
+class ClockRecord(msgspec.Struct, gc=False):
+    """Time where no tick carries it: what follows in the partition belongs after ``ts``."""
+
+    ts: Stamp
+
+
+class BarRow(NamedTuple):
+    """One closed one-minute bar."""
+
+    ts: Stamp  # its start
+    open: Rupees
+    high: Rupees
+    low: Rupees
+    close: Rupees
+    volume: Count
+
+
+class BarsRecord(msgspec.Struct):
+    """Warm-up or repair of a symbol, in one record so that nothing comes between its bars."""
+
+    symbol: Symbol
+    ts: Stamp  # market time at which they enter the stream
+    what: Literal["warm-up", "repair"]
+    before_seq: Count  # seq of the symbol's first tick after them
+    bars: list[BarRow]
+
+
+class GreeksRecord(msgspec.Struct, gc=False):
+    """``market.option.greeks``: an option's sensitivities as the broker computes them."""
+
+    symbol: Symbol
+    ts: Stamp
+    ltp: Rupees
+    iv: float | None
+    delta: float | None
+    gamma: float | None
+    theta: float | None
+    vega: float | None
+    rho: float | None
+    oi: Annotated[float, Meta(ge=0)] | None
+
+
+class OrderEvent(msgspec.Struct):
+    """``orders.events``: a step in an order's life."""
+
+    what: Literal["refused", "accepted", "filled", "cancelled", "refused_at_fill"]
+    portfolio: str
+    run_id: str
+    order_id: str | None  # null for an intent that was refused
+    ts: Stamp
+    symbol: Symbol
+    transaction_type: Literal["BUY", "SELL"] | None
+    quantity: Count | None
+    price: float | None  # rupees: decided on, or a fill's average
+    reason: str
+    tick: str  # correlation id of the tick that brought it about
+
+
+def tick_id(symbol: str, ts: int) -> str:
+    """The correlation id that follows a tick through logs, events and orders."""
+    return f"{symbol}@{ts}"
+
+
+T = TypeVar("T")
+
+
+class Unreadable(NamedTuple):
+    """A record that has to be set aside, and why."""
+
+    reason: str
+
+
+class Reader:
+    """Reads values of one schema, or says why one cannot be read.
+
+    Args:
+        schema: a struct of this module, or a list type.
+    """
+
+    def __init__(self, schema: Any) -> None:
+        self._decode = msgspec.json.Decoder(schema).decode
+
+    def read(self, value: bytes) -> Any:
+        """The record, or :class:`Unreadable`: a field is missing, ill-typed or out of its range."""
+        try:
+            return self._decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return Unreadable(str(error)[:300])
+
+
+encode = msgspec.json.Encoder().encode
+"""Any record as JSON; NaN becomes null."""

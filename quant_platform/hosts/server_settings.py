@@ -1,0 +1,102 @@
+"""Settings of the servers that a distributed platform stands on, and of what each service may hold back."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class Frozen(BaseModel):
+    """A section of the settings: nothing unknown, nothing changed, nothing secret in an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True)
+
+
+class KafkaSettings(Frozen):
+    """The message bus."""
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    partitions: Annotated[int, Field(ge=1, le=256)] = 12  # of a topic that is made
+    session_timeout_ms: Annotated[int, Field(ge=1000, le=300_000)] = 6000  # a dead instance's partitions are free then
+    transaction_timeout_ms: Annotated[int, Field(ge=1000, le=900_000)] = 10_000
+
+
+class PostgresSettings(Frozen):
+    """The distributed ledger."""
+
+    host: str = "127.0.0.1"
+    port: Port = 5432
+    user: str = "admin"
+    password: SecretStr | None = None
+    database: str = "quant_platform"
+
+
+class QuestdbSettings(Frozen):
+    """Stored ticks: rows go in over HTTP, questions over the PostgreSQL wire."""
+
+    http_url: SecretStr = SecretStr("http://127.0.0.1:9000")  # may hold user:password@
+    pg_host: str = "127.0.0.1"
+    pg_port: Port = 8812
+    pg_user: str = "admin"
+    pg_password: SecretStr | None = None
+    flush_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
+    flush_s: Seconds = 1.0
+
+
+class RedisSettings(Frozen):
+    """Look-ups and session state; everything in it can be lost."""
+
+    url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+
+
+class ObjectSettings(Frozen):
+    """History and backups: a bucket where an endpoint is named, else the folder ``objects`` of the home."""
+
+    endpoint_url: str | None = None
+    bucket: str = "quant-platform"
+    access_key_id: SecretStr | None = None
+    secret_access_key: SecretStr | None = None
+
+
+class RuntimeSettings(Frozen):
+    """What the strategy runtime of a live market holds back."""
+
+    max_data_age_s: Seconds = 3.0  # nothing is decided on an older tick
+    commit_every_s: Seconds = 0.25  # how long market data without an order may wait for its commit
+
+
+class ServiceSettings(Frozen):
+    """Where a service answers ``/healthz``, ``/readyz`` and ``/metrics``."""
+
+    host: str = "127.0.0.1"
+    port: Port = 0  # 0 takes any free one
+
+
+class ApiSettings(Frozen):
+    """Where the API gateway listens."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+
+
+SERVER_VARIABLES = {
+    "KAFKA_BOOTSTRAP_SERVERS": ("kafka", "bootstrap_servers"),
+    "POSTGRES_HOST": ("postgres", "host"),
+    "POSTGRES_PORT": ("postgres", "port"),
+    "POSTGRES_USER": ("postgres", "user"),
+    "POSTGRES_PASSWORD": ("postgres", "password"),
+    "POSTGRES_DB": ("postgres", "database"),
+    "REDIS_URL": ("redis", "url"),
+    "QUESTDB_HTTP_URL": ("questdb", "http_url"),
+    "QUESTDB_PG_HOST": ("questdb", "pg_host"),
+    "QUESTDB_PG_PORT": ("questdb", "pg_port"),
+    "QUESTDB_PG_USER": ("questdb", "pg_user"),
+    "QUESTDB_PG_PASSWORD": ("questdb", "pg_password"),
+    "S3_ENDPOINT_URL": ("objects", "endpoint_url"),
+    "S3_BUCKET": ("objects", "bucket"),
+    "AWS_ACCESS_KEY_ID": ("objects", "access_key_id"),
+    "AWS_SECRET_ACCESS_KEY": ("objects", "secret_access_key"),
+}
+"""Environment variables by which these servers usually go, and the settings they are."""

@@ -1,0 +1,153 @@
+"""The message bus: records read in order, and written so that nothing is acknowledged before it is durable."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from quant_platform.domain.topics import Topic
+
+Offsets = Mapping[tuple[str, int], int]
+"""(topic, partition) → the first record not yet done."""
+
+
+class Record(NamedTuple):
+    """One record as it stands in a topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    kind: str  # header ``kind``: tick, bar, clock; empty where there is none
+    schema: int  # header ``schema``; 0 where there is none or it is no number
+    key: str
+    value: bytes
+
+
+class RecordReader(Protocol):
+    """Reads what is committed (never what an open or dropped transaction holds)."""
+
+    def poll(self, most: int, timeout_s: float) -> Sequence[Record]:
+        """The next records, each partition's in order; empty where none came in time.
+
+        Raises:
+            UnavailableError: the bus cannot be reached, or a topic is not there yet.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        ...
+
+
+class GroupReader(RecordReader, Protocol):
+    """Shares partitions with the other readers of its group."""
+
+    def commit(self, offsets: Offsets) -> None:
+        """Have the group go on from these places; returns when that is durable.
+
+        Raises:
+            UnavailableError: the bus cannot be reached, or the partition has gone to another reader.
+        """
+        ...
+
+
+class RecordWriter(Protocol):
+    """Writes records; each is durable when :meth:`flush` returns."""
+
+    def send(self, topic: str, key: str, value: bytes, kind: str = "", partition: int | None = None) -> None:
+        """Hand a record over; without a partition the key chooses it. Waits where too much waits already.
+
+        Raises:
+            UnavailableError: an earlier record could not be written.
+        """
+        ...
+
+    def set_aside(self, record: Record, reason: str) -> None:
+        """Send a record that cannot be read to its dead-letter topic, as it is, with the reason in a header."""
+        ...
+
+    def flush(self) -> None:
+        """Return when everything sent is durable.
+
+        Raises:
+            UnavailableError: a record could not be written. Nothing is known of those after it.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection; what was not flushed may be lost."""
+        ...
+
+
+class TransactionalWriter(RecordWriter, Protocol):
+    """Writes records and the places read to, all or nothing."""
+
+    def commit(self, reader: GroupReader, offsets: Offsets) -> None:
+        """End the transaction that the first :meth:`send` since the last commit began, with these offsets in it.
+
+        Raises:
+            UnavailableError: nothing of the transaction took place; read again from the last commit.
+        """
+        ...
+
+
+OnAssigned = Callable[[Sequence[int]], None]
+"""Told the partitions that a group gave to its reader, before any of their records."""
+
+
+class Bus(Protocol):
+    """Makes readers and writers."""
+
+    def ensure(self, topics: Sequence[Topic]) -> None:
+        """Make the topics that are not there.
+
+        Raises:
+            UnavailableError: the bus cannot be reached.
+        """
+        ...
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic has.
+
+        Raises:
+            UnavailableError: the bus cannot be reached, or the topic is not there yet.
+        """
+        ...
+
+    def group_reader(self, group: str, member: str, topic: str, on_assigned: OnAssigned | None = None) -> GroupReader:
+        """A reader that shares a topic with its group and starts where the group committed, or at the beginning.
+
+        Args:
+            group: its name.
+            member: name of this reader within it, the same after a restart.
+            topic: what is read.
+            on_assigned: told of newly assigned partitions.
+        """
+        ...
+
+    def reader(self, topic: str, start: Mapping[int, int]) -> RecordReader:
+        """A reader that has these partitions for itself.
+
+        Args:
+            topic: what is read.
+            start: partition → offset of the first record to read; 0 is the oldest there is.
+        """
+        ...
+
+    def history(self, topic: str, partition: int, start: int = 0) -> Iterator[Record]:
+        """Every committed record of a partition from an offset to where it ends now, in order.
+
+        Raises:
+            UnavailableError: the bus cannot be reached.
+        """
+        ...
+
+    def writer(self) -> RecordWriter:
+        """An idempotent writer."""
+        ...
+
+    def transactional_writer(self, name: str) -> TransactionalWriter:
+        """A writer of transactions; what an earlier one of the same name left open is dropped.
+
+        Raises:
+            UnavailableError: the bus cannot be reached.
+        """
+        ...

@@ -32,6 +32,10 @@ class RecordReader(Protocol):
         """
         ...
 
+    def lag(self) -> int:
+        """Records of its partitions that it has not read yet, as far as it knows."""
+        ...
+
     def close(self) -> None:
         """Let go of the connection."""
         ...
@@ -132,8 +136,8 @@ class Bus(Protocol):
         """
         ...
 
-    def history(self, topic: str, partition: int, start: int = 0) -> Iterator[Record]:
-        """Every committed record of a partition from an offset to where it ends now, in order.
+    def history(self, topic: str, start: Mapping[int, int]) -> Iterator[Record]:
+        """Every committed record of some partitions from an offset to where they end now, each partition's in order.
 
         Raises:
             UnavailableError: the bus cannot be reached.

@@ -65,6 +65,9 @@ class ClockRecord(msgspec.Struct, gc=False):
     """Time where no tick carries it: what follows in the partition belongs after ``ts``."""
 
     ts: Stamp
+    duplicates: Count = 0  # dropped by ingestion in this market so far
+    implausible: Count = 0  # set aside by ingestion likewise
+    last: bool = False  # the market is over: nothing follows
 
 
 class BarRow(NamedTuple):

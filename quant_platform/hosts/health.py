@@ -7,7 +7,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -17,6 +25,8 @@ from quant_platform.domain.errors import UnavailableError
 
 STUCK_AFTER_S = 120.0
 """A loop that has not turned for so long is stuck, and ``/healthz`` says so."""
+
+LATENCY_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class Health:
@@ -57,6 +67,10 @@ class Health:
     def gauge(self, name: str, what: str, *labels: str) -> Gauge:
         """A metric that goes up and down."""
         return Gauge(name, what, labels, registry=self.registry)
+
+    def histogram(self, name: str, what: str) -> Histogram:
+        """A metric of durations in seconds."""
+        return Histogram(name, what, registry=self.registry, buckets=LATENCY_BUCKETS)
 
     def turned(self) -> None:
         """The loop lives."""

@@ -1,6 +1,6 @@
 """The message bus: records read in order, and written so that nothing is acknowledged before it is durable."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple, Protocol
 
 from quant_platform.domain.topics import Topic
@@ -30,6 +30,10 @@ class RecordReader(Protocol):
         Raises:
             UnavailableError: the bus cannot be reached, or a topic is not there yet.
         """
+        ...
+
+    def hold(self, partitions: Set[int]) -> None:
+        """Read nothing of these partitions until they are left out of a later call."""
         ...
 
     def lag(self) -> int:
@@ -110,6 +114,14 @@ class Bus(Protocol):
 
     def partitions(self, topic: str) -> int:
         """How many partitions a topic has.
+
+        Raises:
+            UnavailableError: the bus cannot be reached, or the topic is not there yet.
+        """
+        ...
+
+    def ends(self, topic: str) -> Mapping[int, int]:
+        """Partition → offset that its next record will bear.
 
         Raises:
             UnavailableError: the bus cannot be reached, or the topic is not there yet.

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, unavailable
 from quant_platform.adapters.bus.kafka_reader import KafkaReader, history
@@ -87,6 +88,19 @@ class KafkaBus:
             raise UnavailableError(f"topic {topic} is not there yet", "start the service that writes it")
         return len(found.partitions)
 
+    def ends(self, topic: str) -> Mapping[int, int]:
+        """Partition → offset that its next record will bear.
+
+        Raises:
+            UnavailableError: Kafka cannot be reached, or the topic is not there yet.
+        """
+        places = [TopicPartition(topic, number) for number in range(self.partitions(topic))]
+        newest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = self._admin.list_offsets(dict.fromkeys(places, newest))
+        return {
+            place.partition: self._ask(partial(future.result, ASK_WITHIN_S)).offset for place, future in asked.items()
+        }
+
     def retention_ms(self, topic: str) -> int:
         """For how long a topic keeps its records.
 
@@ -107,7 +121,7 @@ class KafkaBus:
         names = [each for topic in topics for each in (topic.name, topic.dead.name) if each in there]
         removed: dict[str, Future[None]] = self._admin.delete_topics(names) if names else {}
         for future in removed.values():
-            self._ask(lambda: future.result(ASK_WITHIN_S))  # noqa: B023 - asked before the next turn
+            self._ask(partial(future.result, ASK_WITHIN_S))
 
     def forget_groups(self, groups: Sequence[str]) -> None:
         """Drop where consumer groups stand; groups that are not there are passed over.

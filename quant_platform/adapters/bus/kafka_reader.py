@@ -1,7 +1,7 @@
 """Reading from Kafka: members of a group, readers with partitions of their own, and whole partitions."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, Self
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -38,6 +38,7 @@ class KafkaReader:
         self._servers = servers
         self._topic = topic
         self._trouble: KafkaError | None = None
+        self._held: frozenset[int] = frozenset()
         self.consumer = Consumer({"bootstrap.servers": servers, "error_cb": self._on_error, **_CONSUMER, **config})
 
     @classmethod
@@ -103,6 +104,16 @@ class KafkaReader:
         if offsets:
             with named(self._servers):
                 self.consumer.commit(offsets=places(offsets), asynchronous=False)
+
+    def hold(self, partitions: Set[int]) -> None:
+        """Read nothing of these partitions until they are left out of a later call."""
+        for change, moved in (
+            (self.consumer.pause, partitions - self._held),
+            (self.consumer.resume, self._held - partitions),
+        ):
+            if moved:
+                change([TopicPartition(self._topic, number) for number in moved])
+        self._held = frozenset(partitions)
 
     def lag(self) -> int:
         """Records of this reader's partitions that it has not read yet, as of the last answer of Kafka."""

@@ -120,9 +120,11 @@ class FeatureEngineService:
         _log.info("partitions taken over", partitions=sorted(partitions), symbols=len(self._table))
 
     def _known(self, entries: Sequence[Read]) -> list[Read]:
-        """The entries whose symbol can be one; the others are set aside."""
+        """The entries that were understood and whose symbol can be one; the others are set aside."""
         found = []
         for entry in entries:
+            if entry.content is None:
+                continue
             symbol = getattr(entry.content, "symbol", None)
             if symbol is None or self._table.get(symbol) is not None:
                 found.append(entry)

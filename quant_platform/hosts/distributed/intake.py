@@ -15,10 +15,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Read(NamedTuple):
-    """A record that was understood."""
+    """A record, and what was understood."""
 
     record: Record
-    content: Any  # a struct of ``domain/records.py``, of the record's kind
+    content: Any  # a struct of ``domain/records.py``, of the record's kind; None where it was set aside
 
 
 class Intake:
@@ -36,19 +36,19 @@ class Intake:
         self._health = health
 
     def read(self, records: Iterable[Record]) -> list[Read]:
-        """The records that can be understood, in order; the others go to the dead letters."""
-        found = []
+        """Every record with its content, in order; those without go to the dead letters."""
+        found: list[Read] = []
         readers = self._readers
         for record in records:
             reader = readers.get(record.kind)
             if reader is None or record.schema != SCHEMA_VERSION or len(record.value) > MAX_RECORD_BYTES:
-                self.set_aside(record, self._doubt(record))
-                continue
-            content = reader.read(record.value)
+                content: Any = Unreadable(self._doubt(record))
+            else:
+                content = reader.read(record.value)
             if type(content) is Unreadable:
                 self.set_aside(record, content.reason)
-            else:
-                found.append(Read(record, content))
+                content = None
+            found.append(Read(record, content))
         return found
 
     def set_aside(self, record: Record, reason: str) -> None:

@@ -43,7 +43,7 @@ class Kafka:
     name = "kafka"
     title = "Kafka"
     usual_ports: Mapping[str, int] = {"broker": 9092, "controller": 9093}
-    passwords = ()
+    passwords: tuple[str, ...] = ()
     stop_signal = SIGTERM
 
     def launch(self, place: Place) -> Launch:

@@ -24,7 +24,7 @@ class Postgres:
     name = "postgres"
     title = "PostgreSQL"
     usual_ports: Mapping[str, int] = {"sql": 5432}
-    passwords = ("admin",)
+    passwords: tuple[str, ...] = ("admin",)
     stop_signal = SIGINT  # "fast": SIGTERM would wait for every client to leave
 
     def launch(self, place: Place) -> Launch:

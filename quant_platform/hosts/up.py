@@ -5,7 +5,7 @@ import contextlib
 import json
 import signal
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from datetime import time as clock_time
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from quant_platform.hosts.options import UpOptions
 from quant_platform.hosts.results import as_json, percentiles_us
 from quant_platform.hosts.screen import Screen
 from quant_platform.hosts.strategies import load_strategy
+from quant_platform.hosts.tasks import failing_together
 from quant_platform.hosts.warm import warm_kernels
 from quant_platform.hosts.wiring import Market
 from quant_platform.ports.ledger_store import RunRequest, RunStart, RunSummary
@@ -199,7 +200,7 @@ class UpRun:
         if not self._options.json:
             tasks.append(asyncio.create_task(terminal_view.show(screen.sample, self._console)))
         try:
-            async with _failing_together(tasks):
+            async with failing_together(tasks):
                 try:
                     yield feed
                 finally:
@@ -218,7 +219,7 @@ class UpRun:
         universe = list(host.universe)
         days = TradingDays(
             host,
-            market.pace_for(feed, options.speed, on_time),
+            market.pace_for(feed, on_time),
             market.clock,
             ticks,
             self._home.root,
@@ -304,31 +305,6 @@ def _fingerprint(given: str) -> list[Any]:
 def _seek(start: RunStart) -> int | None:
     """Where a simulated market goes on: just before the last moment, whose frames are told apart by their number."""
     return None if start.resumed_at is None else start.resumed_at - 1
-
-
-@contextlib.asynccontextmanager
-async def _failing_together(tasks: Sequence[asyncio.Task[None]]) -> AsyncIterator[None]:
-    """Ends the tasks with the body; the first of them to fail ends the body, with its error."""
-    owner = asyncio.current_task()
-
-    def end_owner(task: asyncio.Task[None]) -> None:
-        if owner is not None and not task.cancelled() and task.exception() is not None:
-            owner.cancel()
-
-    for task in tasks:
-        task.add_done_callback(end_owner)
-    try:
-        yield
-    except asyncio.CancelledError:
-        for task in tasks:
-            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-                raise error from None
-        raise
-    finally:
-        for task in tasks:
-            task.remove_done_callback(end_owner)
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _look_after(host: MarketHost, *, commits: bool) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import time, timedelta
+from pathlib import Path
 
 from quant_platform.adapters.broker.simulator_control import SimulatorControl
 from quant_platform.adapters.broker.upstox_feed import UpstoxFeed
@@ -56,6 +57,7 @@ class Market:
         control: moves or tells the simulated exchange's clock; None for the real one.
         first_ns: where the market's time starts in this process, ns UTC.
         end_ns: its last close, ns UTC; None for the real market, which goes on.
+        speed: market seconds per second of the wall, where time is the wall's.
     """
 
     clock: Clock
@@ -65,6 +67,7 @@ class Market:
     control: SimulatorControl | None
     first_ns: int
     end_ns: int | None
+    speed: float = 1.0
 
     async def keep_time(self) -> None:
         """Follow the simulated exchange's clock, which jumps over idle hours, until the exchange has finished.
@@ -95,11 +98,11 @@ class Market:
         keepalive_s = None if lockstep else 20.0
         return UpstoxFeed(self.rest, self.clock, handler, watch, stall_after_s=stall_after_s, keepalive_s=keepalive_s)
 
-    def pace_for(self, feed: UpstoxFeed, speed: float | None, on_time: Callable[[int], None]) -> Pace:
+    def pace_for(self, feed: UpstoxFeed, on_time: Callable[[int], None]) -> Pace:
         """Who moves the run on this market."""
         if isinstance(self.clock, LockstepClock) and self.control is not None:
             return LockstepPace(LockstepDriver(self.control, feed, self.clock))
-        return WallPace(self.clock, speed or 1.0, on_time)
+        return WallPace(self.clock, self.speed, on_time)
 
 
 async def open_market(options: UpOptions, settings: Settings, seek_ns: int | None) -> Market:
@@ -115,22 +118,41 @@ async def open_market(options: UpOptions, settings: Settings, seek_ns: int | Non
         QuantError: the simulated exchange could not start.
     """
     if options.source == "upstox":
-        return _real_market(options, settings)
+        return real_market(settings, options.config)
     exchange = await start_exchange(command_line(options, seek_ns))
-    url, token = exchange.address.url, exchange.address.token
+    return await reach_exchange(exchange.address.url, exchange.address.token, exchange)
+
+
+async def reach_exchange(url: str, token: str, exchange: ExchangeProcess | None = None) -> Market:
+    """A simulated exchange that runs already.
+
+    Args:
+        url: its base address.
+        token: what it wants to be shown.
+        exchange: its process, where it is ours to end.
+
+    Raises:
+        UnavailableError: it does not answer.
+    """
     control = SimulatorControl(url, lambda: token)
     shown = await control.clock()
-    clock = LockstepClock(shown.now_ns) if options.speed is None else ScaledClock(shown.now_ns, options.speed)
+    speed = 1.0 if shown.speed == "max" else shown.speed
+    clock = LockstepClock(shown.now_ns) if shown.speed == "max" else ScaledClock(shown.now_ns, speed)
     rest = UpstoxRest(url, lambda: token, clock)
-    return Market(clock, rest, exchange.address.depth, exchange, control, shown.now_ns, shown.end_ns)
+    return Market(clock, rest, shown.depth, exchange, control, shown.now_ns, shown.end_ns, speed)
 
 
-def _real_market(options: UpOptions, settings: Settings) -> Market:
+def real_market(settings: Settings, config: Path | None) -> Market:
+    """Upstox itself; the token is read anew on every request.
+
+    Raises:
+        AuthenticationError: there is no token.
+    """
     if settings.upstox.access_token is None:
         raise AuthenticationError("the real market needs an access token", HOW_TO_LOG_IN)
 
     def token() -> str:
-        stored = load_settings(options.config).upstox.access_token
+        stored = load_settings(config).upstox.access_token
         return stored.get_secret_value() if stored else ""
 
     clock = SystemClock()

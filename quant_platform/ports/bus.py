@@ -1,7 +1,7 @@
 """The message bus: records read in order, and written so that nothing is acknowledged before it is durable."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from quant_platform.domain.topics import Topic
 
@@ -54,6 +54,10 @@ class GroupReader(RecordReader, Protocol):
         Raises:
             UnavailableError: the bus cannot be reached, or the partition has gone to another reader.
         """
+        ...
+
+    def membership(self) -> Any:
+        """Who this reader is in its group: a transaction that moves the group's offsets has to show it."""
         ...
 
 

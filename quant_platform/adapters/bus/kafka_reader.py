@@ -105,6 +105,10 @@ class KafkaReader:
             with named(self._servers):
                 self.consumer.commit(offsets=places(offsets), asynchronous=False)
 
+    def membership(self) -> Any:
+        """Who this reader is in its group: a transaction that moves the group's offsets has to show it."""
+        return self.consumer.consumer_group_metadata()
+
     def hold(self, partitions: Set[int]) -> None:
         """Read nothing of these partitions until they are left out of a later call."""
         for change, moved in (

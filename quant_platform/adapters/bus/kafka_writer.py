@@ -6,10 +6,10 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, unavailable
-from quant_platform.adapters.bus.kafka_reader import KafkaReader, places
+from quant_platform.adapters.bus.kafka_reader import places
 from quant_platform.domain.errors import UnavailableError
 from quant_platform.domain.topics import SCHEMA_VERSION
-from quant_platform.ports.bus import Offsets, Record
+from quant_platform.ports.bus import GroupReader, Offsets, Record
 
 FLUSH_WITHIN_S = 5.0
 
@@ -143,7 +143,7 @@ class KafkaTransactionalWriter(KafkaWriter):
         self._begin()
         super()._send(topic, key, value, headers, partition)
 
-    def commit(self, reader: KafkaReader, offsets: Offsets) -> None:
+    def commit(self, reader: GroupReader, offsets: Offsets) -> None:
         """End the transaction that the first :meth:`send` since the last commit began, with these offsets in it.
 
         Raises:
@@ -152,9 +152,7 @@ class KafkaTransactionalWriter(KafkaWriter):
         self._begin()
         with named(self._servers):
             if offsets:
-                self._producer.send_offsets_to_transaction(
-                    places(offsets), reader.consumer.consumer_group_metadata(), ASK_WITHIN_S
-                )
+                self._producer.send_offsets_to_transaction(places(offsets), reader.membership(), ASK_WITHIN_S)
             self._producer.commit_transaction(ASK_WITHIN_S)
         self._open = False
 

@@ -1,0 +1,37 @@
+"""Which adapter stands behind which port of a distributed service."""
+
+from sqlalchemy import URL
+
+from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
+from quant_platform.adapters.ledger.sql import SqlLedger
+from quant_platform.domain.errors import ConfigurationError
+from quant_platform.hosts.config import Settings
+
+
+def kafka(settings: Settings) -> KafkaBus:
+    """The bus of the settings."""
+    wanted = settings.kafka
+    return KafkaBus(
+        KafkaOptions(
+            wanted.bootstrap_servers, wanted.partitions, wanted.session_timeout_ms, wanted.transaction_timeout_ms
+        )
+    )
+
+
+def postgres(settings: Settings) -> SqlLedger:
+    """The ledger of the settings.
+
+    Raises:
+        ConfigurationError: the password is missing or wrong, or the schema is newer than the program.
+        UnavailableError: Postgres cannot be reached.
+    """
+    wanted = settings.postgres
+    if wanted.password is None:
+        raise ConfigurationError(
+            "setting postgres.password is missing",
+            "set POSTGRES_PASSWORD; `quant servers env` prints that of our servers",
+        )
+    url = URL.create(
+        "postgresql+psycopg", wanted.user, wanted.password.get_secret_value(), wanted.host, wanted.port, wanted.database
+    )
+    return SqlLedger(url.render_as_string(hide_password=False))

@@ -1,0 +1,99 @@
+"""The raw end of the bus: frames through ingestion onto ``market.equity.ticks``, with bars and clocks among them."""
+
+from collections.abc import Callable, Sequence
+
+from quant_platform.domain.instruments import SymbolTable
+from quant_platform.domain.record_columns import bar_rows, tick_records
+from quant_platform.domain.records import BAR, CLOCK, TICK, BarsRecord, ClockRecord, encode
+from quant_platform.domain.topics import EQUITY_TICKS
+from quant_platform.hosts.health import Health
+from quant_platform.ports.broker import Candle
+from quant_platform.ports.bus import RecordWriter
+from quant_platform.services.ingestion.admit import Admission
+from quant_platform.services.ingestion.history import bars_batch
+from quant_platform.services.ingestion.normalise import Normaliser, SetAside
+
+CLOCK_AFTER_TICKS = 1000
+"""In lockstep, where no timer runs: a clock goes out before the next stamp once so many ticks went without."""
+
+
+class TickStream:
+    """Takes frames and bars of the feed, and sends what ingestion makes of them.
+
+    Args:
+        table: symbols.
+        normaliser: reads the frames.
+        writer: to the bus.
+        partitions: of the topic; every one gets every clock.
+        health: counts.
+        now_ns: our clock, to judge stamps by when live; None where time is the data's own.
+        lockstep: whether clocks follow from the stamps, because no timer runs.
+    """
+
+    def __init__(
+        self,
+        table: SymbolTable,
+        normaliser: Normaliser,
+        writer: RecordWriter,
+        partitions: int,
+        health: Health,
+        *,
+        now_ns: Callable[[], int] | None,
+        lockstep: bool,
+    ) -> None:
+        self._table = table
+        self._normaliser = normaliser
+        self._admission = Admission(table)
+        self._writer = writer
+        self._partitions = range(partitions)
+        self._written = health.written.labels(EQUITY_TICKS.name)
+        self._now_ns = now_ns
+        self._lockstep = lockstep
+        self._since_clock = 0
+        self._duplicates = 0
+        self.newest = 0
+        """Ns UTC, the highest stamp sent."""
+        self.clock_ns = 0
+        """Ns UTC, the newest clock sent."""
+
+    def on_frame(self, payload: bytes, _received_ns: int) -> None:
+        """One frame; its ticks are on their way when this returns, and durable once the writer is flushed."""
+        batch = self._normaliser.ticks(payload, None if self._now_ns is None else self._now_ns())
+        if batch is None:
+            return
+        stamp = int(batch.ts[0])
+        if self._lockstep and stamp > self.newest > self.clock_ns and self._since_clock >= CLOCK_AFTER_TICKS:
+            self.tell_time(self.newest)
+        admitted = self._admission.on_ticks(batch)
+        self._duplicates += admitted.duplicates
+        for record in tick_records(admitted.ticks, self._table.names):
+            self._writer.send(EQUITY_TICKS.name, record.symbol, encode(record), TICK)
+        self._written.inc(admitted.ticks.ts.size)
+        self._since_clock += admitted.ticks.ts.size
+        self.newest = max(self.newest, stamp)
+
+    def on_bars(self, symbol: str, kind: str, bars: Sequence[Candle], now_ns: int) -> None:
+        """Warm a symbol up (``warm-up``), or repair a gap of it (``repair``), before its next tick."""
+        if not bars:
+            return
+        number = self._table.number(symbol)
+        rows = bar_rows(bars_batch(bars, number))
+        before_seq = self._admission.next_seq(number, now_ns)
+        record = BarsRecord(symbol, now_ns, kind, before_seq, rows)  # type: ignore[arg-type]
+        self._writer.send(EQUITY_TICKS.name, symbol, encode(record), BAR)
+        self._written.inc()
+
+    def tell_time(self, ts: int, *, last: bool = False) -> None:
+        """Send a clock to every partition: what follows belongs after ``ts`` (ns UTC). Time never goes back."""
+        if ts <= self.clock_ns and not last:
+            return
+        self.clock_ns = max(ts, self.clock_ns)
+        self._since_clock = 0
+        implausible = self._normaliser.counters.implausible
+        value = encode(ClockRecord(self.clock_ns, self._duplicates, implausible, last))
+        for partition in self._partitions:
+            self._writer.send(EQUITY_TICKS.name, "", value, CLOCK, partition)
+
+    def take_set_aside(self) -> list[SetAside]:
+        """Entries of frames that cannot be true, since the last call."""
+        return self._normaliser.take_set_aside()

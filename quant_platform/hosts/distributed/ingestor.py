@@ -171,7 +171,7 @@ class Ingestor:
                 last = market.first_ns if market.end_ns is None else market.end_ns
                 for day in days_between(market.first_ns, last):
                     await self._day(day, host, pace, stream, writer)
-                stream.tell_time(stream.clock_ns, last=True)
+                stream.tell_time(stream.clock_ns + 1, last=True)  # later than every clock: else nothing lets it go
         finally:
             host.stopping = True
             await feed.disconnect("the ingestor stops")

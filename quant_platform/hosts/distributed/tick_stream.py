@@ -85,9 +85,9 @@ class TickStream:
 
     def tell_time(self, ts: int, *, last: bool = False) -> None:
         """Send a clock to every partition: what follows belongs after ``ts`` (ns UTC). Time never goes back."""
-        if ts <= self.clock_ns and not last:
+        if ts <= self.clock_ns:
             return
-        self.clock_ns = max(ts, self.clock_ns)
+        self.clock_ns = ts
         self._since_clock = 0
         implausible = self._normaliser.counters.implausible
         value = encode(ClockRecord(self.clock_ns, self._duplicates, implausible, last))

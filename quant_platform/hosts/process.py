@@ -64,6 +64,28 @@ class StreamService(Protocol):
 STEPS = ("poll", "process", "store", "flush", "commit")
 
 
+class Backoff:
+    """How long a service waits after a fault: longer each time, until it has worked for a while.
+
+    Args:
+        health: shown what is waited for.
+    """
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+        self._next = FIRST_PAUSE_S
+
+    def pause_after(self, error: UnavailableError, worked_s: float) -> float:
+        """Show a fault; returns the seconds to wait before the service begins anew."""
+        if worked_s > CALM_AFTER_S:
+            self._next = FIRST_PAUSE_S
+        pause, self._next = self._next, min(2 * self._next, LONGEST_PAUSE_S)
+        self._health.waiting(str(error))
+        self._health.reopens.inc()
+        _log.warning("waiting", reason=str(error), seconds=pause)
+        return pause
+
+
 def run(service: StreamService, health: Health, stop: threading.Event) -> None:
     """Turn the loop until told to stop, between two turns.
 
@@ -75,22 +97,16 @@ def run(service: StreamService, health: Health, stop: threading.Event) -> None:
     Raises:
         QuantError: any but :class:`UnavailableError`, which is waited on.
     """
-    pause = FIRST_PAUSE_S
+    backoff = Backoff(health)
     while not stop.is_set():
-        since = time.monotonic()
+        began = time.monotonic()
         try:
             service.open()
             fault_point("open")
             health.working()
             _turn_until(stop, service, health)
         except UnavailableError as error:
-            health.waiting(str(error))
-            health.reopens.inc()
-            _log.warning("waiting", service=health.service, reason=str(error), seconds=pause)
-            if time.monotonic() - since > CALM_AFTER_S:
-                pause = FIRST_PAUSE_S
-            stop.wait(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
+            stop.wait(backoff.pause_after(error, time.monotonic() - began))
         finally:
             service.close()
 

@@ -1,8 +1,29 @@
-"""Tasks beside a body of work, which share its fate."""
+"""Work that ends when it is told to, and tasks beside it that share its fate."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any
+
+
+async def until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    """Run until the work is done, or SIGTERM or Ctrl-C cancels it.
+
+    Args:
+        work: given the event that these signals set, for work that ends by waiting for them.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    task = asyncio.create_task(work(stop))
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if not task.done():
+        task.cancel("stopped")
+    stopped.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 @contextlib.asynccontextmanager

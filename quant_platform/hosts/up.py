@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import signal
 import time
 from collections.abc import AsyncIterator, Iterable
 from datetime import time as clock_time
@@ -17,7 +16,7 @@ from quant_platform.adapters.clock.lockstep import LockstepClock
 from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.adapters.ticks.arrow import ArrowTickStore
 from quant_platform.domain.errors import SafetyError, UsageError
-from quant_platform.domain.instruments import Instrument, SymbolTable, nifty_100
+from quant_platform.domain.instruments import Instrument, SymbolTable
 from quant_platform.domain.session import ist_date, next_session, ns_at, session_on
 from quant_platform.hosts import terminal_view, wiring
 from quant_platform.hosts.config import Settings, load_settings
@@ -30,7 +29,7 @@ from quant_platform.hosts.options import UpOptions
 from quant_platform.hosts.results import as_json, percentiles_us
 from quant_platform.hosts.screen import Screen
 from quant_platform.hosts.strategies import load_strategy
-from quant_platform.hosts.tasks import failing_together
+from quant_platform.hosts.tasks import failing_together, until_stopped
 from quant_platform.hosts.warm import warm_kernels
 from quant_platform.hosts.wiring import Market
 from quant_platform.ports.ledger_store import RunRequest, RunStart, RunSummary
@@ -91,17 +90,7 @@ class UpRun:
 
     async def run(self) -> None:
         """Run until the market is over and, unless told otherwise, on until stopped."""
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        work = asyncio.create_task(self._run(stop))
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            work.cancel("stopped")
-        stopped.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await work
+        await until_stopped(self._run)
 
     async def _run(self, stop: asyncio.Event) -> None:
         start = self._ledger.begin(self._request())
@@ -150,7 +139,7 @@ class UpRun:
 
     async def _host(self, market: Market, start: RunStart, ticks: ArrowTickStore) -> MarketHost:
         """The cores, restored where the run resumes, and the market's side of them."""
-        universe = self._universe(await market.rest.instruments())
+        universe = await market.universe(whole=self._options.source == "replay")
         table = SymbolTable()
         blueprint = Blueprint(self._strategy, self._trading, market.depth)
         platform = EmbeddedPlatform(blueprint, table, self._ledger, start.balance, ticks)
@@ -172,26 +161,10 @@ class UpRun:
         self._ledger.save_instruments(universe)
         return host
 
-    def _universe(self, listed: list[Instrument]) -> list[Instrument]:
-        """What is scanned: the NIFTY 100 of a market, every symbol of a replay."""
-        if self._options.source == "replay":
-            return sorted(listed, key=lambda instrument: instrument.symbol)
-        wanted = {instrument.instrument_key for instrument in nifty_100()}
-        found = sorted((i for i in listed if i.instrument_key in wanted), key=lambda instrument: instrument.symbol)
-        if not found:
-            raise UsageError("the broker's list of instruments has none of the NIFTY 100")
-        return found
-
     @contextlib.asynccontextmanager
     async def _beside(self, market: Market, host: MarketHost, screen: Screen) -> AsyncIterator[UpstoxFeed]:
         """What runs beside the days: the feed, the exchange's clock, flushes to disk, and the view."""
-
-        def in_session() -> bool:
-            now_ns = market.clock.now_ns()
-            session = session_on(ist_date(now_ns))
-            return session is not None and session.open_ns(False) <= now_ns < session.last_close_ns
-
-        feed = market.feed_to(host, in_session, self._settings.feed.stall_after_s)
+        feed = market.feed_to(host, self._settings.feed.stall_after_s)
         host.attach(feed)
         lockstep = isinstance(market.clock, LockstepClock)
         tasks = [asyncio.create_task(_look_after(host, commits=not lockstep))]

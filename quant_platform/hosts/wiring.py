@@ -14,8 +14,9 @@ from quant_platform.adapters.clock.scaled import ScaledClock
 from quant_platform.adapters.clock.system import SystemClock
 from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.adapters.ticks.arrow import ArrowTickStore
-from quant_platform.domain.errors import AuthenticationError
-from quant_platform.domain.session import ist_date, ns_at
+from quant_platform.domain.errors import AuthenticationError, UsageError
+from quant_platform.domain.instruments import Instrument, nifty_100
+from quant_platform.domain.session import ist_date, ns_at, session_on
 from quant_platform.hosts.config import Settings, load_settings
 from quant_platform.hosts.exchange_process import ExchangeProcess, command_line, start_exchange
 from quant_platform.hosts.home import HomeFolder
@@ -83,6 +84,22 @@ class Market:
                 self.clock.set(ns_at(ist_date(shown.end_ns) + timedelta(days=1), time(0, 0)))
                 return
 
+    async def universe(self, *, whole: bool) -> list[Instrument]:
+        """What is scanned and may be subscribed, by symbol.
+
+        Args:
+            whole: everything that the market lists, as for a replay; else the NIFTY 100 of it.
+
+        Raises:
+            UsageError: the market lists none of the NIFTY 100.
+        """
+        wanted = {instrument.instrument_key for instrument in nifty_100()}
+        listed = await self.rest.instruments()
+        found = [instrument for instrument in listed if whole or instrument.instrument_key in wanted]
+        if not found and not whole:
+            raise UsageError("the broker's list of instruments has none of the NIFTY 100")
+        return sorted(found, key=lambda instrument: instrument.symbol)
+
     async def close(self) -> None:
         """Let go of the connections and end the simulated exchange."""
         await self.rest.close()
@@ -91,10 +108,16 @@ class Market:
         if self.exchange is not None:
             await self.exchange.stop()
 
-    def feed_to(self, handler: FeedHandler, in_session: Callable[[], bool], stall_after_s: float) -> UpstoxFeed:
+    def in_session(self) -> bool:
+        """Whether the market trades now."""
+        now_ns = self.clock.now_ns()
+        session = session_on(ist_date(now_ns))
+        return session is not None and session.open_ns(False) <= now_ns < session.last_close_ns
+
+    def feed_to(self, handler: FeedHandler, stall_after_s: float) -> UpstoxFeed:
         """A feed of this market; in lockstep nothing may depend on the wall, so nobody pings or watches."""
         lockstep = isinstance(self.clock, LockstepClock)
-        watch = (lambda: False) if lockstep else in_session
+        watch = (lambda: False) if lockstep else self.in_session
         keepalive_s = None if lockstep else 20.0
         return UpstoxFeed(self.rest, self.clock, handler, watch, stall_after_s=stall_after_s, keepalive_s=keepalive_s)
 

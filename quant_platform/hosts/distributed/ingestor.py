@@ -1,18 +1,16 @@
 """upstox_ingestor as a service: the feed, its subscriptions and its clocks onto the bus."""
 
 import asyncio
-import contextlib
+import time
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-import structlog
-
 from quant_platform.adapters.clock.lockstep import LockstepClock
 from quant_platform.domain.errors import UnavailableError
-from quant_platform.domain.instruments import Instrument, SymbolTable, nifty_100
+from quant_platform.domain.instruments import Instrument, SymbolTable
 from quant_platform.domain.records import Reader
-from quant_platform.domain.session import ist_date, midnight_ns, session_on
+from quant_platform.domain.session import midnight_ns, session_on
 from quant_platform.domain.ticks import LEVELS, NS_PER_DAY
 from quant_platform.domain.topics import EQUITY_TICKS, SCANNER_SUGGESTIONS
 from quant_platform.hosts import wiring
@@ -24,7 +22,7 @@ from quant_platform.hosts.distributed.tick_stream import TickStream
 from quant_platform.hosts.feed_host import FeedHost
 from quant_platform.hosts.health import Health
 from quant_platform.hosts.pace import Pace
-from quant_platform.hosts.process import LONGEST_PAUSE_S
+from quant_platform.hosts.process import Backoff
 from quant_platform.hosts.tasks import failing_together
 from quant_platform.hosts.wiring import Market
 from quant_platform.ports.bus import Bus, RecordWriter
@@ -34,8 +32,6 @@ from quant_platform.services.ingestion.normalise import Normaliser
 NAME = "upstox_ingestor"
 FLUSH_EVERY_S = 0.1
 SUGGESTIONS_WAIT_S = 0.2
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,30 +70,16 @@ class Ingestor:
         Raises:
             QuantError: any but :class:`UnavailableError`, which is waited on.
         """
-        work = asyncio.create_task(self._until_over())
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            work.cancel()
-        elif work.exception() is None:
-            await stopped
-        stopped.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await work
-
-    async def _until_over(self) -> None:
-        pause = 0.1
+        backoff = Backoff(self._health)
         while True:
+            began = time.monotonic()
             try:
                 await self._serve()
             except UnavailableError as error:
-                self._health.waiting(str(error))
-                self._health.reopens.inc()
-                _log.warning("waiting", service=NAME, reason=str(error), seconds=pause)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_S)
+                await asyncio.sleep(backoff.pause_after(error, time.monotonic() - began))
             else:
-                return
+                break
+        await stop.wait()
 
     async def _serve(self) -> None:
         bus = kafka(self._settings)
@@ -105,7 +87,7 @@ class Ingestor:
         market = await self._market()
         writer = bus.writer()
         try:
-            universe = self._universe(await market.rest.instruments())
+            universe = await market.universe(whole=self._plan.whole_universe)
             await asyncio.to_thread(self._save, universe)
             stream = self._stream(market, universe, writer, bus.partitions(EQUITY_TICKS.name))
             host = FeedHost(stream, stream, market.rest, market.clock, universe)
@@ -121,11 +103,6 @@ class Ingestor:
             return wiring.real_market(self._settings, self._plan.config)
         token = upstox.access_token.get_secret_value() if upstox.access_token else ""
         return await wiring.reach_exchange(upstox.base_url, token)
-
-    def _universe(self, listed: list[Instrument]) -> list[Instrument]:
-        wanted = {instrument.instrument_key for instrument in nifty_100()}
-        kept = [each for each in listed if self._plan.whole_universe or each.instrument_key in wanted]
-        return sorted(kept, key=lambda instrument: instrument.symbol)
 
     def _save(self, universe: list[Instrument]) -> None:
         with postgres(self._settings) as ledger:
@@ -147,13 +124,7 @@ class Ingestor:
 
     async def _days(self, market: Market, host: FeedHost, stream: TickStream, writer: RecordWriter, bus: Bus) -> None:
         """Every session of the market, its clock at each close and at the end."""
-
-        def in_session() -> bool:
-            now_ns = market.clock.now_ns()
-            session = session_on(ist_date(now_ns))
-            return session is not None and session.open_ns(False) <= now_ns < session.last_close_ns
-
-        feed = market.feed_to(host, in_session, self._settings.feed.stall_after_s)
+        feed = market.feed_to(host, self._settings.feed.stall_after_s)
         host.attach(feed)
         lockstep = isinstance(market.clock, LockstepClock)
         # On the wall, ticks of the newest stamp are let go as soon as a turn of the clock brings no more of them.

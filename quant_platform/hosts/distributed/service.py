@@ -20,6 +20,7 @@ from quant_platform.hosts.distributed import strategy_runtime as trading
 from quant_platform.hosts.health import Health, answering
 from quant_platform.hosts.logs import configure_logs
 from quant_platform.hosts.strategies import load_strategy
+from quant_platform.hosts.tasks import until_stopped
 from quant_platform.hosts.warm import warm_kernels
 from quant_platform.ports.ledger_store import RunRequest, RunSummary
 from quant_platform.protocol.upstox.paths import API_HOST
@@ -79,12 +80,12 @@ def run(options: ServiceOptions) -> None:
     if options.exit_with_parent:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     with ExitStack() as stack:
-        stop = stack.enter_context(process.stopped_by_signals())
         stack.enter_context(answering(health, settings.service.host, settings.service.port, _say_port))
         if options.name == ingestion.NAME:
             plan = ingestion.IngestorPlan(options.whole_universe, options.config)
-            asyncio.run(_until(stop, ingestion.Ingestor(settings, plan, health)))
+            asyncio.run(until_stopped(ingestion.Ingestor(settings, plan, health).run))
             return
+        stop = stack.enter_context(process.stopped_by_signals())
         warm_kernels()
         service = (
             _feature_engine(settings, options, health)
@@ -144,21 +145,6 @@ def _strategy_runtime(
     return trading.StrategyRuntimeService(
         connections.kafka(settings), lambda: connections.postgres(settings), health, plan, over
     )
-
-
-async def _until(stop: threading.Event, ingestor: ingestion.Ingestor) -> None:
-    asked = asyncio.Event()
-    watching = asyncio.create_task(_pass_on(stop, asked))
-    try:
-        await ingestor.run(asked)
-    finally:
-        watching.cancel()
-
-
-async def _pass_on(stop: threading.Event, asked: asyncio.Event) -> None:
-    while not stop.is_set():
-        await asyncio.sleep(0.1)
-    asked.set()
 
 
 def _say_port(port: int) -> None:

@@ -122,7 +122,7 @@ def answering(health: Health, host: str, port: int, announce: Callable[[int], No
     Raises:
         UnavailableError: the port is taken.
     """
-    app = Starlette(routes=list(routes(health)))
+    app = Starlette(routes=routes(health))
     config = uvicorn.Config(app, host=host, port=port, log_level="error", access_log=False, lifespan="off")
     try:
         listener = config.bind_socket()

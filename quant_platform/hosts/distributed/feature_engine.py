@@ -1,6 +1,6 @@
 """feature_engine as a service: consume, enrich and produce in one transaction, the symbols' state with it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import structlog
@@ -47,22 +47,23 @@ class FeatureEngineService:
         self._instance = instance
         self._periods = (rsi_period, sma_period)
         self._depth = depth
-        self._writer: TransactionalWriter | None = None
-        self._reader: GroupReader | None = None
-        self._records: Sequence[Record] = ()
+        self._written = health.written.labels(ENRICHED_TICKS.name)
+        self._closing: list[Callable[[], None]] = []
 
     def open(self) -> None:
         """Drop what an earlier process of this instance left open, and join the group."""
         self._bus.ensure([EQUITY_TICKS, ENRICHED_TICKS, FEATURE_STATE])
         self._table = SymbolTable()
         self._engine = FeatureEngine(*self._periods, depth=self._depth)
-        self._writer = self._bus.transactional_writer(f"{NAME}-{self._instance}")
+        self._writer: TransactionalWriter = self._bus.transactional_writer(f"{NAME}-{self._instance}")
+        self._closing.append(self._writer.close)
         self._intake = Intake(_READERS, self._writer, self._health)
-        self._reader = self._bus.group_reader(NAME, self._instance, EQUITY_TICKS.name, self._restore)
+        self._reader: GroupReader = self._bus.group_reader(NAME, self._instance, EQUITY_TICKS.name, self._restore)
+        self._closing.append(self._reader.close)
 
     def poll(self) -> None:
         """Take up to :data:`MOST` records; a rebalance hands over state in here."""
-        self._records = self._open_reader.poll(MOST, WAIT_S)
+        self._records: Sequence[Record] = self._reader.poll(MOST, WAIT_S)
         count_read(self._records, self._health)
 
     def process(self) -> None:
@@ -75,13 +76,14 @@ class FeatureEngineService:
                     self._insert(record, content)
             else:
                 self._enrich(list(run))
+        self._written.inc(len(entries))
 
     def store(self) -> None:
         """Send the state of every symbol that moved, for whoever owns its partition next."""
         fault_point("enriched sent")
         for number, partition in self._touched.items():
             name = self._table.name(number)
-            self._open_writer.send(FEATURE_STATE.name, name, self._engine.state_of(number), partition=partition)
+            self._writer.send(FEATURE_STATE.name, name, self._engine.state_of(number), partition=partition)
 
     def flush(self) -> None:
         """Nothing to wait for: the transaction's end does."""
@@ -89,27 +91,13 @@ class FeatureEngineService:
     def commit(self) -> None:
         """Output, state and offsets together, or nothing of it."""
         if self._records:
-            self._open_writer.commit(self._open_reader, following(self._records))
-            self._health.lag.labels(EQUITY_TICKS.name).set(self._open_reader.lag())
+            self._writer.commit(self._reader, following(self._records))
+            self._health.lag.labels(EQUITY_TICKS.name).set(self._reader.lag())
 
     def close(self) -> None:
         """Drop the open transaction and leave."""
-        for end in (self._writer, self._reader):
-            if end is not None:
-                end.close()
-        self._writer = self._reader = None
-
-    @property
-    def _open_reader(self) -> GroupReader:
-        if self._reader is None:
-            raise RuntimeError("open() first")
-        return self._reader
-
-    @property
-    def _open_writer(self) -> TransactionalWriter:
-        if self._writer is None:
-            raise RuntimeError("open() first")
-        return self._writer
+        while self._closing:
+            self._closing.pop()()
 
     def _restore(self, partitions: Sequence[int]) -> None:
         """Take over the newest state of every symbol of newly assigned partitions."""
@@ -159,5 +147,4 @@ class FeatureEngineService:
         self._send(record, record.value)
 
     def _send(self, record: Record, value: bytes) -> None:
-        self._open_writer.send(ENRICHED_TICKS.name, record.key, value, record.kind, record.partition)
-        self._health.written.labels(ENRICHED_TICKS.name).inc()
+        self._writer.send(ENRICHED_TICKS.name, record.key, value, record.kind, record.partition)

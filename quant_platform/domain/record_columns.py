@@ -33,16 +33,7 @@ def tick_batch(records: Sequence[TickRecord], numbers: Sequence[int], levels: in
         numbers: of their symbols.
         levels: 5, or 0 for data without depth, whose depth is not looked at.
     """
-    return TickBatch(
-        np.array([record.ts for record in records], np.int64),
-        np.array(numbers, np.int32),
-        np.array([record.seq for record in records], np.int64),
-        paise([record.ltp for record in records]),
-        np.array([record.volume for record in records], np.int64),
-        np.array([record.atp or 0.0 for record in records], np.float64),
-        np.array([record.flags for record in records], np.uint8),
-        *_depth_columns([record.depth for record in records], levels),
-    )
+    return _ticks(records, numbers, levels, np.array([record.atp or 0.0 for record in records], np.float64))
 
 
 def enriched_batch(records: Sequence[EnrichedRecord], numbers: Sequence[int], levels: int) -> EnrichedBatch:
@@ -53,19 +44,9 @@ def enriched_batch(records: Sequence[EnrichedRecord], numbers: Sequence[int], le
         numbers: of their symbols.
         levels: 5, or 0 for data without depth, whose depth is not looked at.
     """
-    depth = _depth_columns([record.depth for record in records], levels)
-    ticks = TickBatch(
-        np.array([record.ts for record in records], np.int64),
-        np.array(numbers, np.int32),
-        np.array([record.seq for record in records], np.int64),
-        paise([record.ltp for record in records]),
-        np.array([record.volume for record in records], np.int64),
-        np.zeros(len(records), np.float64),
-        np.array([record.flags for record in records], np.uint8),
-        *depth,
-    )
-    bid_price, bid_qty, ask_price, ask_qty = depth
-    has_depth = np.any((bid_price > 0) & (bid_qty > 0), axis=1) | np.any((ask_price > 0) & (ask_qty > 0), axis=1)
+    ticks = _ticks(records, numbers, levels, np.zeros(len(records), np.float64))
+    bids = np.any((ticks.bid_price > 0) & (ticks.bid_qty > 0), axis=1)
+    asks = np.any((ticks.ask_price > 0) & (ticks.ask_qty > 0), axis=1)
     return EnrichedBatch(
         ticks,
         _features([record.vwap for record in records]),
@@ -74,7 +55,7 @@ def enriched_batch(records: Sequence[EnrichedRecord], numbers: Sequence[int], le
         _features([record.sma for record in records]),
         _features([record.spread for record in records]),
         np.array([_AGGRESSORS[record.aggressor] for record in records], np.uint8),
-        np.asarray(has_depth),
+        np.asarray(bids | asks),
     )
 
 
@@ -163,6 +144,24 @@ def bar_rows(batch: BarBatch) -> list[BarRow]:
 def paise(rupees: Sequence[float]) -> NDArray[np.int32]:
     """Prices of records as round(x × 100)."""
     return np.rint(np.array(rupees, np.float64) * PAISE_PER_RUPEE).astype(np.int32)
+
+
+def _ticks(
+    records: Sequence[TickRecord] | Sequence[EnrichedRecord],
+    numbers: Sequence[int],
+    levels: int,
+    atp: NDArray[np.float64],
+) -> TickBatch:
+    return TickBatch(
+        np.array([record.ts for record in records], np.int64),
+        np.array(numbers, np.int32),
+        np.array([record.seq for record in records], np.int64),
+        paise([record.ltp for record in records]),
+        np.array([record.volume for record in records], np.int64),
+        atp,
+        np.array([record.flags for record in records], np.uint8),
+        *_depth_columns([record.depth for record in records], levels),
+    )
 
 
 def _features(values: Sequence[float | None]) -> NDArray[np.float64]:

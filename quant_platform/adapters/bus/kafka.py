@@ -7,7 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, unavailable
 from quant_platform.adapters.bus.kafka_reader import KafkaReader, history
@@ -100,16 +100,6 @@ class KafkaBus:
         return {
             place.partition: self._ask(partial(future.result, ASK_WITHIN_S)).offset for place, future in asked.items()
         }
-
-    def retention_ms(self, topic: str) -> int:
-        """For how long a topic keeps its records.
-
-        Raises:
-            UnavailableError: Kafka cannot be reached, or the topic is not there.
-        """
-        resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
-        future = self._admin.describe_configs([resource])[resource]
-        return int(self._ask(lambda: future.result(ASK_WITHIN_S))["retention.ms"].value)
 
     def remove(self, topics: Sequence[Topic]) -> None:
         """Delete topics and what is in them; those that are not there are passed over. Returns when they are gone.

@@ -1,5 +1,6 @@
 """Writing to Kafka: idempotent, durable at every replica, alone or in transactions."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -159,10 +160,8 @@ class KafkaTransactionalWriter(KafkaWriter):
     def close(self) -> None:
         """Drop what is open and let go of the connection."""
         if self._open:
-            try:
+            with contextlib.suppress(KafkaException):  # else the next writer of this name, or a time-out, drops it
                 self._producer.abort_transaction(FLUSH_WITHIN_S)
-            except KafkaException:  # the next writer of this name, or the cluster's time-out, drops it
-                self._open = False
         super().close()
 
     def _begin(self) -> None:

@@ -7,7 +7,7 @@ function of what the partitions hold, not of when or in which pieces it was read
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -61,11 +61,6 @@ class Merge:
     def waiting(self, number: int) -> int:
         """How many records of a partition wait for a clock."""
         return len(self._partitions[number].waiting)
-
-    def slowest(self) -> Sequence[int]:
-        """The partitions whose clocks hold the others up."""
-        least = min(partition.clock for partition in self._partitions.values())
-        return [number for number, partition in self._partitions.items() if partition.clock == least]
 
     def add(self, number: int, offset: int, ts: int, symbol: str, content: Any) -> None:
         """Take a partition's next record.

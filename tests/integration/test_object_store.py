@@ -2,7 +2,7 @@
 
 import io
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,21 +11,22 @@ import pytest
 
 from quant_platform.adapters.objects.obstore import PART_BYTES, Bucket, Objects
 from quant_platform.domain.errors import ConfigurationError, DataError, QuantError, UnavailableError
-from tests.servers import Service
+
+from .s3_rig import S3Address, running_s3
 
 BIG = 2 * PART_BYTES + 12_345
 
 
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Address]:
+    with running_s3(tmp_path_factory.mktemp("s3")) as address:
+        yield address
+
+
 @pytest.fixture
-def bucket(s3: Service) -> Bucket:
+def bucket(s3: S3Address) -> Bucket:
     """A bucket that does not exist yet."""
-    known = s3.environment
-    return Bucket(
-        known["S3_ENDPOINT_URL"],
-        f"test-{secrets.token_hex(6)}",
-        known["AWS_ACCESS_KEY_ID"],
-        known["AWS_SECRET_ACCESS_KEY"],
-    )
+    return Bucket(s3.endpoint_url, f"test-{secrets.token_hex(6)}", s3.access_key_id, s3.secret_access_key)
 
 
 @pytest.fixture(params=["folder", "bucket", "folder in a bucket"])

@@ -46,6 +46,11 @@ class Kafka:
     passwords: tuple[str, ...] = ()
     stop_signal = SIGTERM
 
+    def fetch(self) -> None:
+        """Java of the system, and Kafka's jars."""
+        java()
+        jars("kafka")
+
     def launch(self, place: Place) -> Launch:
         """Write its properties, and format its data where there is none."""
         run = [str(java()), *_HEAP, "-cp", f"{jars('kafka')}/*"]

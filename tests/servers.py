@@ -86,8 +86,8 @@ class KafkaServer(RealServer):
     def bootstrap_servers(self) -> str:
         return self.environment["KAFKA_BOOTSTRAP_SERVERS"]
 
-    def bus(self, partitions: int = 3, session_timeout_ms: int = 6000, transaction_timeout_ms: int = 10_000) -> KafkaBus:
-        return KafkaBus(KafkaOptions(self.bootstrap_servers, partitions, session_timeout_ms, transaction_timeout_ms))
+    def bus(self, partitions: int = 3, session_timeout_ms: int = 6000) -> KafkaBus:
+        return KafkaBus(KafkaOptions(self.bootstrap_servers, partitions, session_timeout_ms))
 
     def clear(self) -> None:
         """Remove every topic, and with each what groups and transactions committed in it."""

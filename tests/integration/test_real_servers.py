@@ -75,5 +75,5 @@ def test_a_program_that_cannot_be_had_skips_the_test_and_fails_it_in_ci(
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("QUANT_SERVERS_CACHE", str(tmp_path))
     monkeypatch.setattr(servers, "FORBIDDEN_TO_SKIP", forbidden)
-    with pytest.raises(outcome, match="kafka cannot be had.*Java 17"):
+    with pytest.raises(outcome, match=r"kafka cannot be had.*Java 17"):
         servers.started(Fleet(tmp_path / "servers"), "kafka")

@@ -3,9 +3,12 @@
 from sqlalchemy import URL
 
 from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
+from quant_platform.adapters.cache.redis import RedisCache
 from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.domain.errors import ConfigurationError
 from quant_platform.hosts.config import Settings
+from quant_platform.hosts.distributed.lookups import LookupWriter
+from quant_platform.hosts.health import Health
 
 
 def kafka(settings: Settings) -> KafkaBus:
@@ -35,3 +38,12 @@ def postgres(settings: Settings) -> SqlLedger:
         "postgresql+psycopg", wanted.user, wanted.password.get_secret_value(), wanted.host, wanted.port, wanted.database
     )
     return SqlLedger(url.render_as_string(hide_password=False))
+
+
+def redis(settings: Settings, health: Health) -> LookupWriter:
+    """The writer of look-ups to the Redis of the settings; nothing is connected yet.
+
+    Raises:
+        ConfigurationError: the address cannot be read.
+    """
+    return LookupWriter(RedisCache(settings.redis.url.get_secret_value()), health)

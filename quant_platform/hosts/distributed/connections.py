@@ -28,6 +28,15 @@ def postgres(settings: Settings) -> SqlLedger:
         ConfigurationError: the password is missing or wrong, or the schema is newer than the program.
         UnavailableError: Postgres cannot be reached.
     """
+    return SqlLedger(postgres_url(settings))
+
+
+def postgres_url(settings: Settings) -> str:
+    """Where the ledger of the settings is, the password in it.
+
+    Raises:
+        ConfigurationError: the password is missing.
+    """
     wanted = settings.postgres
     if wanted.password is None:
         raise ConfigurationError(
@@ -37,7 +46,7 @@ def postgres(settings: Settings) -> SqlLedger:
     url = URL.create(
         "postgresql+psycopg", wanted.user, wanted.password.get_secret_value(), wanted.host, wanted.port, wanted.database
     )
-    return SqlLedger(url.render_as_string(hide_password=False))
+    return url.render_as_string(hide_password=False)
 
 
 def redis(settings: Settings, health: Health) -> LookupWriter:

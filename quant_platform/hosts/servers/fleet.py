@@ -24,9 +24,7 @@ from quant_platform.hosts.servers.questdb import Questdb
 from quant_platform.hosts.servers.redis import Redis
 from quant_platform.hosts.servers.server import ADDRESS, Place, Server
 
-SERVERS: Mapping[str, Server] = {
-    server.name: server for server in (Kafka(), Postgres(), Questdb(), Redis(), Minio())
-}
+SERVERS: Mapping[str, Server] = {server.name: server for server in (Kafka(), Postgres(), Questdb(), Redis(), Minio())}
 
 READY_WITHIN_S = 120.0
 STOPPED_WITHIN_S = 30.0

@@ -17,7 +17,7 @@ from quant_platform.hosts.object_store import open_objects
 from quant_platform.ports.object_store import ObjectStore
 
 FOLDER = "backups"
-LEDGER = "ledger.sqlite"
+LEDGER = "ledger.sqlite.gz"
 TICKS = "ticks"
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -28,7 +28,7 @@ _CHUNK = 1 << 20
 class BackupFile(msgspec.Struct, frozen=True):
     """One file of a backup."""
 
-    path: str  # below the backup's folder: ledger.sqlite, ticks/date=2026-07-31/ticks.parquet
+    path: str  # below the backup's folder: ledger.sqlite.gz, ticks/date=2026-07-31/ticks.parquet
     size: int  # bytes
     sha256: str
 

@@ -1,5 +1,7 @@
 """``quant restore``: a backup brought back, whole and verified, or refused."""
 
+import gzip
+import shutil
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,13 +46,16 @@ def run(options: RestoreOptions) -> None:
         beside = home.root if options.mode == "embedded" else None  # so that a day's folder is moved in one step
         folder = Path(stack.enter_context(TemporaryDirectory(prefix=".restore-", dir=beside)))
         backup.fetch(manifest, folder)
-        _verify(folder / LEDGER, manifest, backup.name)
+        copy = folder / "ledger.sqlite"
+        with gzip.open(folder / LEDGER) as source, copy.open("wb") as target:
+            shutil.copyfileobj(source, target)
+        _verify(copy, manifest, backup.name)
         days = sorted((folder / TICKS).glob("date=*")) if options.mode == "embedded" else []
         if not options.replace:
             _refuse_what_is_there(days, home)
         where = home.ledger if options.mode == "embedded" else postgres_url(settings)
         with LedgerCopies(where) as ledger:
-            ledger.become(folder / LEDGER, backup.name, datetime.now(UTC), replace=options.replace)
+            ledger.become(copy, backup.name, datetime.now(UTC), replace=options.replace)
         _move(days, home.ticks, folder / "given-up")
     _tell(backup.name, manifest, days, options)
 

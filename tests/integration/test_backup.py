@@ -26,7 +26,7 @@ from quant_platform.hosts.backups import Backup, Manifest
 from quant_platform.hosts.home import HomeFolder, HomeLock
 from quant_platform.ports.ledger_store import LedgerBlock, OutboxRow
 from quant_platform.ports.ledger_views import ScanPick
-from tests.servers import Database, RealServer
+from tests.servers import Database, PostgresServer, RealServer, database_on
 
 from .ledger_days import OPEN, request, round_trips, tamper
 
@@ -84,14 +84,10 @@ def source(database: Database) -> Database:
 
 
 @pytest.fixture
-def target(postgres: RealServer, database: Database) -> Iterator[Database]:
+def target(postgres: PostgresServer) -> Iterator[Database]:
     """Another empty database."""
-    name = f"{database.name}_target"
-    with database.connect() as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    yield Database(database.server, name)
-    with database.connect() as connection:
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with database_on(postgres) as found:
+        yield found
 
 
 def quant(capsys: pytest.CaptureFixture[str], place: Place, *arguments: str) -> dict[str, Any]:

@@ -207,6 +207,15 @@ def test_a_server_that_nobody_knows_is_refused_with_the_names_of_those_there_are
         assert "kafka, postgres, questdb, redis, minio" in refused.err
 
 
+def test_fetch_has_the_programs_and_starts_nothing(servers: Servers) -> None:
+    before = servers.status()
+    fetched = quant("servers", "fetch", *NAMES, cwd=servers.home)
+    assert fetched.code == 0
+    assert fetched.out.splitlines() == ["PostgreSQL is there", "Redis is there"]
+    assert servers.status() == before
+    assert quant("servers", "fetch", "mysql", cwd=servers.home).code == 2
+
+
 def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     refused = quant("servers", "up", "redis", "--home", tmp_path / "file" / "home", cwd=tmp_path)

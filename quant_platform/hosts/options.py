@@ -174,6 +174,39 @@ class TicksOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceOptions:
+    """Which service, and what only it is told.
+
+    Attributes:
+        name: of the service.
+        instance: name of this process among those of its service, the same after a restart.
+        portfolio: of a strategy_runtime.
+        strategy: name or file; None for the settings'.
+        parameters: name → text, over the settings' own.
+        capital: paise; given, the portfolio starts anew where the run is another one.
+        mode: of the market, as stored with the portfolio: paper, replay or demo.
+        identity: what makes two runs the same beside strategy and settings.
+        until_over: a strategy_runtime finishes its run when the market is over, and ends.
+        whole_universe: an ingestor takes whatever the exchange lists.
+        exit_with_parent: end with the process that started this one.
+        config: the settings file asked for.
+    """
+
+    name: str
+    instance: str = "1"
+    portfolio: str = "default"
+    strategy: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    capital: int | None = None
+    mode: str = "paper"
+    identity: str = ""
+    until_over: bool = False
+    whole_universe: bool = False
+    exit_with_parent: bool = False
+    config: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServersOptions:
     """The servers of one home.
 

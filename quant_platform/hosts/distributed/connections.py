@@ -1,5 +1,7 @@
 """Which adapter stands behind which port of a distributed service."""
 
+from typing import TYPE_CHECKING
+
 from sqlalchemy import URL
 
 from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
@@ -9,6 +11,9 @@ from quant_platform.domain.errors import ConfigurationError
 from quant_platform.hosts.config import Settings
 from quant_platform.hosts.distributed.lookups import LookupWriter
 from quant_platform.hosts.health import Health
+
+if TYPE_CHECKING:
+    from quant_platform.adapters.ticks.questdb import QuestdbWriter
 
 
 def kafka(settings: Settings) -> KafkaBus:
@@ -56,3 +61,16 @@ def redis(settings: Settings, health: Health) -> LookupWriter:
         ConfigurationError: the address cannot be read.
     """
     return LookupWriter(RedisCache(settings.redis.url.get_secret_value()), health)
+
+
+def series_writer(settings: Settings) -> "QuestdbWriter":
+    """The time series of the settings, to be written.
+
+    Raises:
+        ConfigurationError: the URL cannot be read.
+    """
+    # Brings pandas along, which no other service has to load.
+    from quant_platform.adapters.ticks.questdb import QuestdbWriter  # noqa: PLC0415
+
+    wanted = settings.questdb
+    return QuestdbWriter(wanted.http_url.get_secret_value(), keep_days=wanted.keep_days)

@@ -17,8 +17,8 @@ Examples:
 RESTORE_EXAMPLES = """\b
 Examples:
   quant restore --from /mnt/disk                 which backups there are
-  quant restore 2026-07-31T101500Z --from /mnt/disk --home restored
-  quant restore 2026-07-31T101500Z --mode distributed --replace
+  quant restore 2026-07-31T101500-3fa9 --from /mnt/disk --home restored
+  quant restore 2026-07-31T101500-3fa9 --mode distributed --replace
 """
 
 Mode = Annotated[

@@ -1,8 +1,10 @@
 """``quant backup``: the ledger as of one moment and the newest days' ticks, to a folder or a bucket."""
 
 import gzip
+import secrets
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,12 +14,13 @@ from rich.console import Console
 from quant_platform.adapters.ledger.copies import LedgerCopies
 from quant_platform.adapters.ledger.tables import HEAD_REVISION
 from quant_platform.domain.errors import UsageError
-from quant_platform.hosts.backups import FORMAT, LEDGER, TICKS, Backup, BackupFile, Manifest, store_at
+from quant_platform.hosts.backups import FORMAT, LEDGER, SERIES, TICKS, UNPACKED, Backup, BackupFile, Manifest, store_at
 from quant_platform.hosts.config import Settings, load_settings
-from quant_platform.hosts.distributed.connections import postgres_url
+from quant_platform.hosts.distributed.connections import postgres_url, series_reader
 from quant_platform.hosts.home import HomeFolder
 from quant_platform.hosts.look import print_json
 from quant_platform.hosts.options import BackupOptions, UpMode
+from quant_platform.hosts.series_files import newest_days, write_day
 
 GZIP_LEVEL = 6
 """Of Python's own: a ledger shrinks to a sixth, and the next levels gain nothing but time."""
@@ -35,15 +38,17 @@ def run(options: BackupOptions) -> None:
     home = HomeFolder(options.home or settings.paths.home)
     objects = store_at(options.to, settings, home)
     made_at = datetime.now(UTC)
-    backup = Backup(objects, f"{made_at:%Y-%m-%dT%H%M%SZ}")
+    backup = Backup(objects, f"{made_at:%Y-%m-%dT%H%M%S}-{secrets.token_hex(2)}")
     with TemporaryDirectory(prefix="quant-backup-") as folder, open_ledger(options.mode, settings, home) as ledger:
-        copy, packed = Path(folder) / "ledger.sqlite", Path(folder) / LEDGER
+        copy, packed = Path(folder) / UNPACKED, Path(folder) / LEDGER
         runs = ledger.copy_to(copy)
         with copy.open("rb") as source, gzip.open(packed, "wb", GZIP_LEVEL) as target:
             shutil.copyfileobj(source, target)
         files = [backup.put(LEDGER, packed)]
         if options.mode == "embedded":
-            files += _put_ticks(backup, home.ticks, options.days, Path(folder) / TICKS)
+            files += _put_ticks(backup, home.ticks, options.days, Path(folder) / "ticks")
+        elif options.days:
+            files += _put_series(backup, settings, ledger, options.days, Path(folder) / "ticks.parquet")
         backup.seal(Manifest(FORMAT, made_at, options.mode, HEAD_REVISION, runs, files))
     size = sum(file.size for file in files)
     if options.json:
@@ -80,6 +85,16 @@ def _put_ticks(backup: Backup, ticks: Path, days: int, copy: Path) -> Iterator[B
             except FileNotFoundError:
                 continue
             yield backup.put(f"{TICKS}/{path.relative_to(ticks).as_posix()}", copy)
+
+
+def _put_series(
+    backup: Backup, settings: Settings, ledger: LedgerCopies, days: int, file: Path
+) -> Iterator[BackupFile]:
+    symbols = ledger.closing_auction().keys()
+    with closing(series_reader(settings)) as reader:
+        for day in newest_days(reader, symbols, days):
+            if write_day(reader, symbols, day, file):
+                yield backup.put(f"{SERIES}/date={day}.parquet", file)
 
 
 def _files_of(day: Path) -> Iterator[Path]:

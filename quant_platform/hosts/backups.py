@@ -18,7 +18,10 @@ from quant_platform.ports.object_store import ObjectStore
 
 FOLDER = "backups"
 LEDGER = "ledger.sqlite.gz"
+UNPACKED = "ledger.sqlite"
 TICKS = "ticks"
+SERIES = "questdb"
+"""Folders of a home's days of ticks, and of those of the series store."""
 MANIFEST = "manifest.json"
 FORMAT = 1
 
@@ -81,7 +84,9 @@ class Backup:
         raw = msgspec.json.encode(manifest)
         sealed = _Sealed(hashlib.sha256(raw).hexdigest(), msgspec.Raw(raw))
         if not self._objects.put_if_absent(self._key(MANIFEST), msgspec.json.encode(sealed)):
-            raise UsageError(f"there is a backup {self.name} in {self._objects.where}", "try again in a second")
+            raise UsageError(
+                f"there is a backup {self.name} in {self._objects.where}", "try again: it gets another name"
+            )
 
     def manifest(self) -> Manifest:
         """What the backup holds.

@@ -2,7 +2,7 @@
 
 import gzip
 import shutil
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,12 +11,14 @@ from rich.console import Console
 
 from quant_platform.adapters.ledger.copies import LedgerCopies
 from quant_platform.domain.errors import DataError, SafetyError
-from quant_platform.hosts.backups import LEDGER, TICKS, Backup, Manifest, backup_names, store_at
-from quant_platform.hosts.config import load_settings
-from quant_platform.hosts.distributed.connections import postgres_url
+from quant_platform.hosts.backups import LEDGER, SERIES, TICKS, UNPACKED, Backup, Manifest, backup_names, store_at
+from quant_platform.hosts.config import Settings, load_settings
+from quant_platform.hosts.distributed.connections import postgres_url, series_writer
 from quant_platform.hosts.home import HomeFolder, HomeLock
 from quant_platform.hosts.look import print_json
 from quant_platform.hosts.options import RestoreOptions
+from quant_platform.hosts.series_files import read_day
+from quant_platform.ports import series_store
 from quant_platform.ports.object_store import ObjectStore
 
 
@@ -24,7 +26,7 @@ def run(options: RestoreOptions) -> None:
     """Bring one backup back, or tell which there are.
 
     Nothing is changed before every file was fetched and compared, and the ledger verified. The ledger is changed
-    first, in one transaction; then each day's ticks are moved into their place.
+    first, in one transaction; then each day's ticks come to their place: the home's files, or rows of QuestDB.
 
     Raises:
         UsageError: there is no such backup.
@@ -46,18 +48,38 @@ def run(options: RestoreOptions) -> None:
         beside = home.root if options.mode == "embedded" else None  # so that a day's folder is moved in one step
         folder = Path(stack.enter_context(TemporaryDirectory(prefix=".restore-", dir=beside)))
         backup.fetch(manifest, folder)
-        copy = folder / "ledger.sqlite"
-        with gzip.open(folder / LEDGER) as source, copy.open("wb") as target:
+        with gzip.open(folder / LEDGER) as source, (folder / UNPACKED).open("wb") as target:
             shutil.copyfileobj(source, target)
-        _verify(copy, manifest, backup.name)
-        days = sorted((folder / TICKS).glob("date=*")) if options.mode == "embedded" else []
-        if not options.replace:
-            _refuse_what_is_there(days, home)
-        where = home.ledger if options.mode == "embedded" else postgres_url(settings)
-        with LedgerCopies(where) as ledger:
-            ledger.become(copy, backup.name, datetime.now(UTC), replace=options.replace)
-        _move(days, home.ticks, folder / "given-up")
+        _verify(folder / UNPACKED, manifest, backup.name)
+        if options.mode == "embedded":
+            days = _into_home(folder, backup.name, home, replace=options.replace)
+        else:
+            days = _into_servers(folder, backup.name, settings, replace=options.replace)
     _tell(backup.name, manifest, days, options)
+
+
+def _into_home(folder: Path, name: str, home: HomeFolder, *, replace: bool) -> list[str]:
+    days = sorted((folder / TICKS).glob("date=*"))
+    if not replace:
+        _refuse_what_is_there(days, home)
+    with LedgerCopies(home.ledger) as ledger:
+        ledger.become(folder / UNPACKED, name, datetime.now(UTC), replace=replace)
+    _move(days, home.ticks, folder / "given-up")
+    return [day.name.removeprefix("date=") for day in days]
+
+
+def _into_servers(folder: Path, name: str, settings: Settings, *, replace: bool) -> list[str]:
+    files = sorted((folder / SERIES).glob("date=*.parquet"))
+    with closing(series_writer(settings)) as writer:
+        if files:
+            writer.prepare()  # before the ledger is changed: a store that is away would come too late
+        with LedgerCopies(postgres_url(settings)) as ledger:
+            ledger.become(folder / UNPACKED, name, datetime.now(UTC), replace=replace)
+        for file in files:
+            for rows in read_day(file):
+                writer.append(series_store.TICKS, rows)
+                writer.flush()
+    return [file.stem.removeprefix("date=") for file in files]
 
 
 def _verify(ledger: Path, manifest: Manifest, name: str) -> None:
@@ -93,11 +115,10 @@ def _tell_names(objects: ObjectStore, options: RestoreOptions) -> None:
         console.print("\n".join(names) if names else f"there are no backups in {objects.where}")
 
 
-def _tell(name: str, manifest: Manifest, days: list[Path], options: RestoreOptions) -> None:
-    dates = [day.name.removeprefix("date=") for day in days]
+def _tell(name: str, manifest: Manifest, days: list[str], options: RestoreOptions) -> None:
     if options.json:
-        print_json({"backup": name, "made_at": manifest.made_at, "runs": manifest.runs, "days": dates})
+        print_json({"backup": name, "made_at": manifest.made_at, "runs": manifest.runs, "days": days})
     else:
         Console(highlight=False, soft_wrap=True).print(
-            f"restored backup {name}: {len(manifest.runs)} runs, ticks of {', '.join(dates) or 'no day'}"
+            f"restored backup {name}: {len(manifest.runs)} runs, ticks of {', '.join(days) or 'no day'}"
         )

@@ -7,13 +7,17 @@ from sqlalchemy import URL
 from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
 from quant_platform.adapters.cache.redis import RedisCache
 from quant_platform.adapters.ledger.sql import SqlLedger
+from quant_platform.adapters.ticks.questdb_reader import QuestdbReader
 from quant_platform.domain.errors import ConfigurationError
 from quant_platform.hosts.config import Settings
-from quant_platform.hosts.distributed.lookups import LookupWriter
+from quant_platform.hosts.distributed.lookups import LookupReader, LookupWriter
 from quant_platform.hosts.health import Health
 
 if TYPE_CHECKING:
     from quant_platform.adapters.ticks.questdb import QuestdbWriter
+
+READING_PATIENCE_S = 0.25
+"""Of who has another place to look."""
 
 
 def kafka(settings: Settings) -> KafkaBus:
@@ -63,6 +67,15 @@ def redis(settings: Settings, health: Health) -> LookupWriter:
     return LookupWriter(RedisCache(settings.redis.url.get_secret_value()), health)
 
 
+def lookups(settings: Settings) -> LookupReader:
+    """The reader of look-ups from the Redis of the settings, in which a Redis that is away knows nothing.
+
+    Raises:
+        ConfigurationError: the address cannot be read.
+    """
+    return LookupReader(RedisCache(settings.redis.url.get_secret_value(), READING_PATIENCE_S))
+
+
 def series_writer(settings: Settings) -> "QuestdbWriter":
     """The time series of the settings, to be written.
 
@@ -74,3 +87,10 @@ def series_writer(settings: Settings) -> "QuestdbWriter":
 
     wanted = settings.questdb
     return QuestdbWriter(wanted.http_url.get_secret_value(), keep_days=wanted.keep_days)
+
+
+def series_reader(settings: Settings) -> QuestdbReader:
+    """The time series of the settings, to be read; it connects at the first question."""
+    wanted = settings.questdb
+    password = wanted.pg_password.get_secret_value() if wanted.pg_password else None
+    return QuestdbReader(wanted.pg_host, wanted.pg_port, wanted.pg_user, password)

@@ -97,7 +97,7 @@ class MarketHost(FeedHost):
         """Commit what happened with the state to go on from."""
         beside = {
             "intake": self.intake.snapshot(),
-            "subscriptions": self._subscriptions.snapshot(),
+            "subscriptions": self.subscriptions(),
             "last_scan": self.last_scan_ns,
             "numbers": [self.numbers.reconnects, self.numbers.gaps, self.numbers.scans],
         }
@@ -106,8 +106,6 @@ class MarketHost(FeedHost):
     def restore(self, beside: Mapping[str, Any]) -> None:
         """Go on from what :meth:`commit` stored beside the cores' state."""
         self.intake.restore(beside["intake"])
-        self._subscriptions.restore(beside["subscriptions"])
         self.last_scan_ns = beside["last_scan"]
-        self.numbers = FeedNumbers(*beside["numbers"])
-        if self._live:
-            self._lost_before_start = self.platform.moment
+        lost_since_ns = self.platform.moment if self._live else None
+        self.resume(beside["subscriptions"], FeedNumbers(*beside["numbers"]), lost_since_ns)

@@ -184,6 +184,7 @@ class DistributedRun:
         found = dict(os.environ)
         found["QUANT_FEED__SUBSCRIBE"] = options.subscribe
         found["QUANT_SERVICE__PORT"] = "0"
+        found["QUANT_TRADING__STRATEGY"] = options.strategy  # whose parameters these are
         found |= {f"QUANT_TRADING__{name.upper()}": value for name, value in options.parameters.items()}
         if address is not None:
             found["QUANT_UPSTOX__BASE_URL"] = address.url

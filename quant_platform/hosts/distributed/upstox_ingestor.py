@@ -40,7 +40,7 @@ KEEP_EVERY_S = 5.0
 """How often a restart is provided for; what is sent in between is read back."""
 LISTED_BY = clock_time(6, 30)
 """Upstox refreshes its list of instruments about 06:00 IST, after the token of the day before has died."""
-LOOK_EVERY_S = 10.0
+LOOK_EVERY_S = 1.0
 
 
 def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
@@ -135,7 +135,9 @@ class Ingestor:
             if self._settings.upstox.base_url != API_HOST:
                 break
             await self._rest_of_the_night()
-        await stop.wait()
+        while not stop.is_set():
+            self._health.turned()
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _serve(self) -> None:
         bus = kafka(self._settings)

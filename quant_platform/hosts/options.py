@@ -12,6 +12,9 @@ from typing import Literal
 Source = Literal["demo", "replay", "upstox"]
 """Where ``quant up`` takes its market from."""
 
+UpMode = Literal["embedded", "distributed"]
+"""How ``quant up`` hosts the cores: in one process, or one process a service over the configured servers."""
+
 Subscription = Literal["scanner", "all"]
 """What ``quant up`` subscribes to: the scanner's picks, or every symbol of the source."""
 
@@ -52,9 +55,11 @@ class BacktestOptions:
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """The whole platform in one process.
+    """The whole platform.
 
     Attributes:
+        mode: embedded or distributed.
+        feature_engines: how many share the partitions, where distributed.
         source: demo (simulated exchange), replay (the exchange serves files) or upstox.
         data: files, folders and globs of a replay; empty otherwise.
         subscribe: scanner or all.
@@ -75,6 +80,8 @@ class UpOptions:
         config: the settings file in force, None where there is none; the token is read anew through it.
     """
 
+    mode: UpMode = "embedded"
+    feature_engines: int = 1
     source: Source = "demo"
     data: Sequence[str] = ()
     subscribe: Subscription = "scanner"

@@ -8,12 +8,12 @@ from quant_platform.adapters.clock.lockstep import LockstepClock
 from quant_platform.domain.errors import UnavailableError
 from quant_platform.domain.instruments import Instrument, SymbolTable
 from quant_platform.domain.records import Reader
-from quant_platform.domain.session import midnight_ns, session_on
-from quant_platform.domain.ticks import LEVELS, NS_PER_DAY
+from quant_platform.domain.session import session_on
+from quant_platform.domain.ticks import LEVELS
 from quant_platform.domain.topics import EQUITY_TICKS, SCANNER_SUGGESTIONS
 from quant_platform.hosts import wiring
 from quant_platform.hosts.config import Settings
-from quant_platform.hosts.days import days_between
+from quant_platform.hosts.days import days_between, end_of_day
 from quant_platform.hosts.distributed.connections import kafka, postgres
 from quant_platform.hosts.distributed.intake import Intake
 from quant_platform.hosts.distributed.tick_stream import TickStream
@@ -142,9 +142,8 @@ class Ingestor:
         if session is not None:
             await pace.until(session.last_close_ns)
             stream.tell_time(session.last_close_ns)
-        end_ns = midnight_ns(day) + NS_PER_DAY - 1
-        if session is None or self._settings.feed.subscribe == "all":
-            await pace.until(end_ns)
+        end_ns = end_of_day(day, session, to_midnight=self._options.whole_universe)
+        await pace.until(end_ns)
         stream.tell_time(end_ns)
         await _flushed(writer, self._health)
 

@@ -64,7 +64,8 @@ class SeriesFound(NamedTuple):
     """A table of time series."""
 
     name: str
-    wrong: str  # what it is unlike this program's; empty where it is alike
+    wrong: str  # how it is unlike this program's; empty where it is alike
+    cure: str  # of that
     behind: int  # commits that cannot be read yet
     fault: str  # why there is no progress; empty where there is
 

@@ -113,7 +113,7 @@ def test_it_waits_visibly_for_its_exchange_and_for_a_token_and_stops_when_told(
 ) -> None:
     with exchange(*DEMO, "--speed", "max", folder=tmp_path) as market:
         for beside, reason in (
-            ({"UPSTOX_BASE_URL": "http://127.0.0.1:1"}, "does not answer"),
+            ({"UPSTOX_BASE_URL": "http://127.0.0.1:1", "UPSTOX_ACCESS_TOKEN": "any"}, "does not answer"),
             ({"UPSTOX_BASE_URL": market.url, "UPSTOX_ACCESS_TOKEN": "another"}, "refused"),
             ({}, "access token"),
         ):

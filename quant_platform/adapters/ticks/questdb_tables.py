@@ -48,7 +48,7 @@ def bring_in_order(server: QuestdbHttp, ttl_days: Mapping[str, int]) -> None:
     """
     for table in TABLES:
         server.ask(ddl(table))
-        _check_columns(server, table)
+        check_columns(server, table)
     for name, ttl, unit in server.ask("SELECT table_name, ttlValue, ttlUnit FROM tables()"):
         wanted = ttl_days.get(name)
         if wanted is not None and ttl * _HOURS.get(unit, 0) != wanted * _HOURS["DAY"]:
@@ -59,7 +59,13 @@ def bring_in_order(server: QuestdbHttp, ttl_days: Mapping[str, int]) -> None:
             server.ask(f"ALTER TABLE {name} RESUME WAL")
 
 
-def _check_columns(server: QuestdbHttp, table: Table[Any]) -> None:
+def check_columns(server: QuestdbHttp, table: Table[Any]) -> None:
+    """Compare a table that is there with this program's.
+
+    Raises:
+        ConfigurationError: it is of another make, or as :meth:`.QuestdbHttp.ask`.
+        UnavailableError: as :meth:`.QuestdbHttp.ask`.
+    """
     rows = server.ask(f"SELECT \"column\", type, upsertKey FROM table_columns('{table.name}')")  # noqa: S608
     found = {name: kind for name, kind, _ in rows}
     for name, kind in sql_columns(table).items():

@@ -15,6 +15,7 @@ from quant_platform.hosts.options import ServiceOptions
 NAMES = (
     "upstox_ingestor",
     "feature_engine",
+    "market_persistor",
     "market_scanner",
     "strategy_runtime",
     "system_doctor",

@@ -1,4 +1,4 @@
-"""Rows of ``service_metrics`` from what the services answered, each service's instances told apart by its address's name."""
+"""Rows of ``service_metrics`` from what the services answered, the instances of each told apart by number."""
 
 import math
 import re
@@ -49,9 +49,10 @@ def metric_rows(answers: Iterable[Answers]) -> MetricRows:
             for number in one.numbers or ()
             if math.isfinite(number.value) and number.metric not in states
         ]
-    columns = list(zip(*rows, strict=True)) or [()] * len(MetricRows._fields)
+    stamps, *texts, values = zip(*rows, strict=True) if rows else [()] * len(MetricRows._fields)
+    service_column, instances, metrics, labels = map(Labels.of, texts)
     return MetricRows(
-        np.array(columns[0], np.int64), *(Labels.of(column) for column in columns[1:5]), np.array(columns[5], np.float64)
+        np.array(stamps, np.int64), service_column, instances, metrics, labels, np.array(values, np.float64)
     )
 
 

@@ -58,8 +58,12 @@ def run(options: DoctorOptions) -> bool:
     return not is_broken(verdicts)
 
 
-def verdicts_on(options: DoctorOptions) -> list[Verdict]:
+def verdicts_on(options: DoctorOptions, *, audit: bool = True) -> list[Verdict]:
     """A verdict for every part of this machine and, where the settings name any, of the servers and services.
+
+    Args:
+        options: home and settings.
+        audit: read every audit chain of the distributed ledger, too.
 
     Raises:
         ConfigurationError: a setting is unknown or ill-typed.
@@ -69,7 +73,7 @@ def verdicts_on(options: DoctorOptions) -> list[Verdict]:
     settings = load_settings(options.config)
     verdicts = judge(probe(options))
     if server_probes.has_servers(settings):
-        verdicts += judge_servers(server_probes.probe_servers(settings))
+        verdicts += judge_servers(server_probes.probe_servers(settings, audit=audit))
     return verdicts
 
 

@@ -55,11 +55,12 @@ def has_servers(settings: Settings) -> bool:
     return bool(settings.api.services) or any(_is_configured(settings, section) for section in SERVERS)
 
 
-def probe_servers(settings: Settings) -> ServerProbes:
+def probe_servers(settings: Settings, *, audit: bool) -> ServerProbes:
     """Ask whatever the settings name; a server of which nothing is set is passed over.
 
     Args:
         settings: of the installation.
+        audit: read every audit chain of the ledger, which takes a second for some ten thousand rows.
     """
     drifts: dict[str, float] = {}
     services = settings.api.services
@@ -80,7 +81,7 @@ def probe_servers(settings: Settings) -> ServerProbes:
             return asked(section, with_clock)
 
         kafka = asked("kafka", lambda: probe_kafka(settings.kafka.bootstrap_servers, WITHIN_S))
-        postgres = timed("postgres", lambda: probe_ledger(postgres_url(settings), WITHIN_S))
+        postgres = timed("postgres", lambda: probe_ledger(postgres_url(settings), WITHIN_S, audit=audit))
         questdb = timed("questdb", lambda: probe_questdb(settings.questdb.http_url.get_secret_value(), WITHIN_S))
         redis = timed("redis", lambda: probe_redis(settings.redis.url.get_secret_value(), WITHIN_S))
         s3 = asked("objects", lambda: _bucket(settings))

@@ -58,6 +58,8 @@ class LedgerFound(NamedTuple):
     missing: Sequence[str]  # tables of ours that are not there
     offsets: Mapping[str, Mapping[tuple[str, int], int]]  # portfolio → (topic, partition) → first record not done
     waiting: int  # records that were committed and not published
+    audit_rows: int | None  # rows of audit chains that hold; None where nobody asked, or they do not
+    audit_error: str  # why they do not; empty where they do
 
 
 class SeriesFound(NamedTuple):

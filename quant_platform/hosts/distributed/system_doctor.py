@@ -109,7 +109,7 @@ class DoctorService:
             self._check = None
         if self._check is None and time.monotonic() >= self._next_check:
             self._next_check = time.monotonic() + self._settings.doctor.check_s
-            self._check = self._checks.submit(doctor.verdicts_on, self._options)
+            self._check = self._checks.submit(doctor.verdicts_on, self._options, audit=False)
 
     def _show(self, verdicts: Sequence[Verdict]) -> None:
         levels = {verdict.part: verdict.level for verdict in verdicts}

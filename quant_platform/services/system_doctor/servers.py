@@ -184,6 +184,10 @@ def _postgres(probes: ServerProbes) -> Iterator[Verdict]:
     yield _schema(ledger)
     if ledger.revision is not None:
         yield _tables(ledger)
+    if ledger.audit_error:
+        yield Verdict("audit", Level.BROKEN, ledger.audit_error, "keep the database as it is and restore a backup")
+    elif ledger.audit_rows is not None:
+        yield Verdict("audit", Level.OK, f"the chains of {ledger.audit_rows:,} rows hold", "")
     if ledger.waiting >= MANY_WAIT:
         what = f"{ledger.waiting:,} records wait for Kafka"
         yield Verdict("outbox", Level.WARNING, what, "see whether strategy_runtime runs and reaches Kafka")

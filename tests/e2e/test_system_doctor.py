@@ -1,4 +1,4 @@
-"""system_doctor on a real QuestDB: services' metrics stored, kept while QuestDB is away, and a verdict on everything."""
+"""system_doctor on a real QuestDB: metrics stored, kept while QuestDB is away, and a verdict on everything."""
 
 import time
 from collections.abc import Iterator

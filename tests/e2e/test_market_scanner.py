@@ -13,6 +13,7 @@ from quant_platform.adapters.bus.kafka import KafkaBus
 from quant_platform.adapters.ledger.views import LedgerDatabase
 from quant_platform.domain.instruments import nifty_100
 from quant_platform.domain.session import session_on
+from quant_platform.domain.ticks import NS_PER_MINUTE
 from quant_platform.domain.topics import EQUITY_TICKS, SCANNER_SUGGESTIONS
 from quant_platform.hosts.faults import VARIABLE
 from quant_platform.hosts.home import HomeFolder
@@ -63,6 +64,7 @@ def test_killed_between_postgres_and_kafka_it_stores_and_suggests_what_the_embed
                     eventually(lambda number=number: len(suggestions(bus)) == number)
             scanner.wait_until_killed()
         assert len(suggestions(bus)) == killed_at - 1
+        market.advance(wanted[killed_at - 1] + NS_PER_MINUTE)  # scanned again, it would find other quotes
         with service("market_scanner", folder=tmp_path, environment=environment):
             for number, moment in enumerate(wanted[killed_at - 1 :], killed_at):
                 market.advance(moment)
@@ -122,3 +124,14 @@ def test_it_waits_visibly_for_its_exchange_and_for_a_token_and_stops_when_told(
                 assert not scanner.state["ready"]
                 scanner.process.send_signal(signal.SIGTERM)
                 assert scanner.process.wait(30) == 0
+
+
+def test_the_distributed_platform_trades_what_its_scanner_picks(
+    environment: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    command = ["up", "--mode", "distributed", *DEMO, "--speed", "120", "--until-close", "--json"]
+    numbers = quant(*command, "--home", str(tmp_path / "home"), cwd=tmp_path).numbers
+    assert numbers["scans"] > 0
+    assert numbers["fills"] > 0

@@ -15,7 +15,7 @@ from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.domain.errors import BrokerError, UnavailableError
 from quant_platform.domain.records import encode
 from quant_platform.domain.session import ist_date, midnight_ns, session_on
-from quant_platform.domain.ticks import NS_PER_SECOND
+from quant_platform.domain.ticks import NS_PER_MINUTE, NS_PER_SECOND
 from quant_platform.domain.topics import SCANNER_SUGGESTIONS
 from quant_platform.hosts import scans, wiring
 from quant_platform.hosts.config import Settings
@@ -30,6 +30,9 @@ from quant_platform.hosts.tasks import failing_together, until_stopped
 from quant_platform.hosts.wiring import Market
 from quant_platform.ports.bus import RecordWriter
 from quant_platform.ports.ledger_views import ScanPick
+
+BEFORE_OPEN_NS = 30 * NS_PER_MINUTE
+"""When the day's list of securities is asked for: by then the broker has a new one."""
 
 _log = structlog.get_logger(__name__)
 
@@ -48,7 +51,8 @@ class ScannerService:
 
     Args:
         settings: of the installation.
-        options: whether it is a replay, and the settings file, from which the token is read anew.
+        options: whether it is a replay, the strategy, whose square-off is the last moment to scan, and the settings
+            file, from which the token is read anew.
         health: of this process.
     """
 
@@ -56,7 +60,8 @@ class ScannerService:
         self._settings = settings
         self._options = options
         self._health = health
-        self._trading = load_strategy(settings.trading.strategy, settings.trading.parameters)[1]
+        strategy, parameters = options.strategy or settings.trading.strategy, settings.trading.parameters
+        self._trading = load_strategy(strategy, parameters | dict(options.parameters))[1]
         self._scans = health.counter("quant_scanner_scans_total", "Scans that were published")
         self._last = health.gauge("quant_scanner_last_scan_seconds", "Market time of the newest scan, since the epoch")
 
@@ -101,6 +106,7 @@ class ScannerService:
         session = session_on(day)
         if session is None:
             return
+        await pace.until(session.open_ns(False) - BEFORE_OPEN_NS)
         universe = await market.universe(whole=self._options.whole_universe)
         moments = scans.moments_of(session, universe, self._trading, self._settings.scanner.interval_min)
         began_ns = market.clock.now_ns()

@@ -1,6 +1,6 @@
 """What the servers and services of a distributed platform said, judged: a line for every server, topic, lag, table."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -271,8 +271,3 @@ def _service(name: str, found: ServiceFound | Refusal) -> Verdict:
     if found.is_ready:
         return Verdict(part, Level.OK, "ready", "")
     return Verdict(part, Level.WARNING, f"not ready: {found.reason}", "see to what it waits for; its log tells more")
-
-
-def worst(verdicts: Sequence[Verdict]) -> Level:
-    """The level of the worst of them."""
-    return max((verdict.level for verdict in verdicts), default=Level.OK)

@@ -126,6 +126,32 @@ def test_it_waits_visibly_for_its_exchange_and_for_a_token_and_stops_when_told(
                 assert scanner.process.wait(30) == 0
 
 
+def test_a_scan_that_falls_due_while_kafka_or_postgres_is_away_is_made_up_for(
+    environment: Mapping[str, str], bus: KafkaBus, kafka: KafkaServer, database: Database, tmp_path: Path
+) -> None:
+    wanted = moments()[:2]
+    with exchange(*DEMO, "--speed", "max", folder=tmp_path) as market:
+        environment = {**environment, **market.environment}
+        with service("market_scanner", folder=tmp_path, environment=environment) as scanner:
+            scanner.wait_until_ready()
+            for number, (server, moment) in enumerate(zip((kafka, database.server), wanted, strict=True), 1):
+                server.stop()
+                market.advance(moment)
+                eventually(lambda scanner=scanner: not scanner.state["ready"])
+                server.start()
+                eventually(lambda number=number: len(set(map(place, suggestions(bus)))) == number)
+                scanner.wait_until_ready()
+        with LedgerDatabase(database.url) as stored:
+            picks = [[pick.symbol for pick in stored.scan_of(moment)] for moment in wanted]
+    told = {place(record): msgspec.json.decode(record.value) for record in suggestions(bus)}
+    assert list(told.values()) == picks
+
+
+def place(record: Record) -> str:
+    """The scan time, by which a suggestion that was told twice is known."""
+    return record.key
+
+
 def test_the_distributed_platform_trades_what_its_scanner_picks(
     environment: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

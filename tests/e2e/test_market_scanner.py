@@ -126,6 +126,17 @@ def test_it_waits_visibly_for_its_exchange_and_for_a_token_and_stops_when_told(
                 assert scanner.process.wait(30) == 0
 
 
+def test_a_token_that_comes_into_the_dotenv_file_is_taken_without_a_restart(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    with exchange(*DEMO, "--speed", "max", folder=tmp_path) as market:
+        environment = {**environment, "UPSTOX_BASE_URL": market.url}
+        with service("market_scanner", folder=tmp_path, environment=environment) as scanner:
+            eventually(lambda: "no Upstox access token" in scanner.state["reason"])
+            (tmp_path / ".env").write_text(f"UPSTOX_ACCESS_TOKEN={market.token}\n")
+            scanner.wait_until_ready()
+
+
 def test_a_scan_that_falls_due_while_kafka_or_postgres_is_away_is_made_up_for(
     environment: Mapping[str, str], bus: KafkaBus, kafka: KafkaServer, database: Database, tmp_path: Path
 ) -> None:

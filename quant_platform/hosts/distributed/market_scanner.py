@@ -18,7 +18,7 @@ from quant_platform.domain.session import ist_date, midnight_ns, session_on
 from quant_platform.domain.ticks import NS_PER_MINUTE, NS_PER_SECOND
 from quant_platform.domain.topics import SCANNER_SUGGESTIONS
 from quant_platform.hosts import scans, wiring
-from quant_platform.hosts.config import Settings
+from quant_platform.hosts.config import Settings, load_settings
 from quant_platform.hosts.distributed.connections import kafka, postgres
 from quant_platform.hosts.faults import fault_point
 from quant_platform.hosts.health import Health
@@ -31,6 +31,7 @@ from quant_platform.hosts.wiring import Market
 from quant_platform.ports.bus import RecordWriter
 from quant_platform.ports.ledger_views import ScanPick
 
+IDLE_S = 1.0
 BEFORE_OPEN_NS = 30 * NS_PER_MINUTE
 """When the day's list of securities is asked for: by then the broker has a new one."""
 
@@ -83,14 +84,16 @@ class ScannerService:
             else:
                 break
             await asyncio.sleep(backoff.pause_after(trouble, time.monotonic() - began))
-        self._health.working()
-        await stop.wait()
+        while not stop.is_set():
+            self._health.working()
+            await asyncio.sleep(IDLE_S)
 
     async def _serve(self) -> None:
         with await asyncio.to_thread(postgres, self._settings) as ledger:
             bus = kafka(self._settings)
             await asyncio.to_thread(bus.ensure, [SCANNER_SUGGESTIONS])
-            market = await wiring.reach_market(self._settings, self._options.config)
+            settings = load_settings(self._options.config)  # anew: there may be a token by now
+            market = await wiring.reach_market(settings, self._options.config)
             writer = bus.writer()
             try:
                 pace = market.pace_beside(lambda _: self._health.working())

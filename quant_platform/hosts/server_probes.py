@@ -60,7 +60,7 @@ def probe_servers(settings: Settings, *, audit: bool) -> ServerProbes:
 
     Args:
         settings: of the installation.
-        audit: read every audit chain of the ledger, which takes a second for some ten thousand rows.
+        audit: read every audit chain of the ledger, too.
     """
     drifts: dict[str, float] = {}
     services = settings.api.services

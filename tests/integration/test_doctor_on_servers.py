@@ -211,11 +211,11 @@ def test_a_schema_of_another_make_and_a_table_that_is_gone_are_broken(
     everything: dict[str, str], look: Look, database: Database
 ) -> None:
     with database.connect() as connection:
-        connection.execute("DROP TABLE scanner_results")
+        connection.execute("DROP TABLE scanner_results, executed_orders")
         gone = look(**everything)
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     assert levels(gone) == {"tables": Level.BROKEN}
-    assert gone["tables"].what == "missing: scanner_results"
+    assert gone["tables"].what == "missing: executed_orders, scanner_results"
     newer = look()
     assert newer["schema"].level is Level.BROKEN
     assert "newer than this program's" in newer["schema"].what

@@ -19,7 +19,7 @@ def probe_ledger(url: str | URL, within_s: float, *, audit: bool) -> LedgerFound
     Args:
         url: of the database, with the password.
         within_s: how long connecting, and each question, may take.
-        audit: read every audit chain, too.
+        audit: read every audit chain, too, where the schema is this program's.
 
     Raises:
         UnavailableError: it cannot be reached now.
@@ -41,14 +41,16 @@ def _found(connection: Connection, audit: bool) -> LedgerFound:
         for row in connection.execute(select(consumer_offsets)):
             offsets[row.group][row.topic, row.partition] = row.offset
     waiting = connection.scalar(select(func.count()).select_from(outbox)) if outbox.name in there else 0
-    rows, error = _audited(connection) if audit and revision == HEAD_REVISION else (None, "")
+    missing = sorted(set(metadata.tables) - there)
+    can_be_audited = revision == HEAD_REVISION and not missing
+    rows, error = _audited(connection) if audit and can_be_audited else (None, "")
     return LedgerFound(
         version=version.split()[0],
         clock_ns=clock_ns,
         revision=revision,
         head=HEAD_REVISION,
         is_known=revision == HEAD_REVISION or (revision is not None and is_known(revision)),
-        missing=sorted(set(metadata.tables) - there),
+        missing=missing,
         offsets=dict(offsets),
         waiting=waiting or 0,
         audit_rows=rows,

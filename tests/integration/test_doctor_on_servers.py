@@ -17,6 +17,7 @@ from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS, SCANNER_S
 from quant_platform.hosts import doctor
 from quant_platform.hosts.health import Health, answering
 from quant_platform.hosts.options import DoctorOptions
+from quant_platform.ports.bus import Record
 from quant_platform.ports.ledger_store import LedgerBlock, RunRequest
 from quant_platform.services.system_doctor.verdict import Level, Verdict
 from tests.servers import Database, KafkaServer, PostgresServer, QuestdbServer, RealServer, RedisServer
@@ -180,6 +181,7 @@ def test_records_that_wait_are_counted_for_each_group(
     writer = bus.writer()
     for _ in range(5):
         writer.send(EQUITY_TICKS.name, "NSE_EQ:INFY", b"{}", partition=1)
+    writer.set_aside(Record(EQUITY_TICKS.name, 1, 0, "tick", 1, "NSE_EQ:INFY", b"{}"), "for a test")
     writer.flush()
     writer.close()
     reader = bus.group_reader("feature_engine", "1", EQUITY_TICKS.name)
@@ -192,6 +194,7 @@ def test_records_that_wait_are_counted_for_each_group(
         ledger.commit(LedgerBlock(balance=20_000_00, moment=1, offsets={(EQUITY_TICKS.name, 1): 1}))
     found = look(**everything)
     assert found["lag feature_engine"].what == "2 records of market.equity.ticks, at most 2 in partition 1"
+    assert found["dead letters"].what == "set aside so far: 1 in market.equity.ticks.dead"
     assert found["lag strategy_runtime of second"].what.startswith("4 records of market.equity.ticks")
 
 

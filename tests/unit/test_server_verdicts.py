@@ -119,6 +119,12 @@ WEEK = EQUITY_TICKS.retention_ms
             Level.OK,
             "60 records",
         ),
+        (
+            {"kafka": BUS._replace(ends={("market.equity.ticks.dead", 0): 3})},
+            "dead letters",
+            Level.NOTE,
+            "3 in market.equity.ticks.dead",
+        ),
         ({"postgres": AWAY}, "postgres", Level.BROKEN, "cannot be reached"),
         ({"postgres": LEDGER._replace(revision=None)}, "schema", Level.NOTE, "no tables yet"),
         ({"postgres": LEDGER._replace(revision="0001")}, "schema", Level.WARNING, "older than this program's 0002"),

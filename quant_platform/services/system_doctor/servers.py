@@ -107,6 +107,7 @@ def _kafka(probes: ServerProbes) -> Iterator[Verdict]:
     for topic in TOPICS:
         yield _topic(topic, bus.topics.get(topic.name), topic.partitions or probes.partitions)
     yield from _partitions_alike(bus.topics)
+    yield _dead_letters(bus)
     runtimes = probes.postgres.offsets if isinstance(probes.postgres, LedgerFound) else {}
     of_runtimes = [
         found
@@ -155,6 +156,15 @@ def _partitions_alike(topics: Mapping[str, TopicFound]) -> Iterator[Verdict]:
     if len(set(counts.values())) > 1:
         what = "they must have equally many: " + ", ".join(f"{name} {count}" for name, count in counts.items())
         yield Verdict("partitions", Level.BROKEN, what, "make these topics anew outside of a session")
+
+
+def _dead_letters(bus: BusFound) -> Verdict:
+    """A note and no warning: what was set aside once stays counted when it was looked into long ago."""
+    ends = {topic.dead.name: bus.ends.get((topic.dead.name, 0), 0) for topic in TOPICS}
+    found = ", ".join(f"{count:,} in {name}" for name, count in ends.items() if count)
+    if not found:
+        return Verdict("dead letters", Level.OK, "no record was ever set aside", "")
+    return Verdict("dead letters", Level.NOTE, f"set aside so far: {found}", "each says why in its header `reason`")
 
 
 def _lag(found: GroupFound) -> Verdict:

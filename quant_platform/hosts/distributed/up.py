@@ -157,9 +157,11 @@ class DistributedRun:
 
         self._runtime = service("strategy_runtime", *self._of_the_runtime())
         replay = ["--whole-universe"] if self._options.source == "replay" else []
+        scanned = self._options.subscribe == "scanner"
         return [
             service("upstox_ingestor", *replay),
             *(service("feature_engine", instance=str(n)) for n in range(1, self._options.feature_engines + 1)),
+            *([service("market_scanner", "--strategy", self._options.strategy, *replay)] if scanned else []),
         ]
 
     def _config(self) -> list[str]:

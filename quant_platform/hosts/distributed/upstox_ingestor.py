@@ -31,7 +31,6 @@ from quant_platform.hosts.process import Backoff
 from quant_platform.hosts.tasks import failing_together, until_stopped
 from quant_platform.hosts.wiring import Market
 from quant_platform.ports.bus import Bus, RecordWriter
-from quant_platform.protocol.upstox.paths import API_HOST
 from quant_platform.services.ingestion.normalise import Normaliser
 
 FLUSH_EVERY_S = 0.1
@@ -142,7 +141,7 @@ class Ingestor:
     async def _serve(self) -> None:
         bus = kafka(self._settings)
         await asyncio.to_thread(bus.ensure, [EQUITY_TICKS, INGESTOR_STATE, SCANNER_SUGGESTIONS])
-        market = await self._market()
+        market = await wiring.reach_market(self._settings, self._options.config)
         writer = bus.writer()
         try:
             universe = await market.universe(whole=self._options.whole_universe)
@@ -163,13 +162,6 @@ class Ingestor:
         finally:
             writer.close()
             await market.close()
-
-    async def _market(self) -> Market:
-        upstox = self._settings.upstox
-        if upstox.base_url == API_HOST:
-            return wiring.real_market(self._settings, self._options.config)
-        token = upstox.access_token.get_secret_value() if upstox.access_token else ""
-        return await wiring.reach_exchange(upstox.base_url, token)
 
     async def _rest_of_the_night(self) -> None:
         """Until the broker's list of the next day is out."""

@@ -9,14 +9,14 @@ from datetime import time as clock_time
 
 from quant_platform.adapters.clock.lockstep import LockstepClock
 from quant_platform.adapters.clock.system import SystemClock
-from quant_platform.domain.errors import SafetyError, UnavailableError
+from quant_platform.domain.errors import BrokerError, SafetyError, UnavailableError
 from quant_platform.domain.instruments import Instrument, SymbolTable
 from quant_platform.domain.records import Reader
 from quant_platform.domain.session import IST, ist_date, ns_at, session_on
 from quant_platform.domain.ticks import LEVELS, NS_PER_SECOND
 from quant_platform.domain.topics import EQUITY_TICKS, INGESTOR_STATE, SCANNER_SUGGESTIONS
 from quant_platform.hosts import wiring
-from quant_platform.hosts.config import Settings
+from quant_platform.hosts.config import Settings, load_settings
 from quant_platform.hosts.days import days_between, end_of_day
 from quant_platform.hosts.distributed import ingestor_state
 from quant_platform.hosts.distributed.connections import kafka, postgres
@@ -31,6 +31,7 @@ from quant_platform.hosts.process import Backoff
 from quant_platform.hosts.tasks import failing_together, until_stopped
 from quant_platform.hosts.wiring import Market
 from quant_platform.ports.bus import Bus, RecordWriter
+from quant_platform.protocol.upstox.paths import API_HOST
 from quant_platform.services.ingestion.normalise import Normaliser
 
 FLUSH_EVERY_S = 0.1
@@ -46,7 +47,7 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
     """Bring the market onto the bus until SIGTERM.
 
     Raises:
-        QuantError: any but :class:`UnavailableError`, which is waited on.
+        QuantError: any but a broker's and :class:`UnavailableError`, which are waited on.
     """
     asyncio.run(until_stopped(Ingestor(settings, options, health).run))
 
@@ -121,15 +122,17 @@ class Ingestor:
 
         Raises:
             SafetyError: the market is at a moment before one that is on the bus already.
-            QuantError: any but :class:`UnavailableError`, which is waited on.
+            QuantError: any but a broker's and :class:`UnavailableError`, which are waited on.
         """
         backoff = Backoff(self._health)
         while True:
             began = time.monotonic()
             try:
                 await self._serve()
-            except UnavailableError as error:
-                await asyncio.sleep(backoff.pause_after(error, time.monotonic() - began))
+            except (BrokerError, UnavailableError) as error:
+                # A token that died is among them: a fresh one may be set at any time.
+                trouble = UnavailableError(error.what, error.cure)
+                await asyncio.sleep(backoff.pause_after(trouble, time.monotonic() - began))
                 continue
             if self._settings.upstox.base_url != API_HOST:
                 break
@@ -141,7 +144,8 @@ class Ingestor:
     async def _serve(self) -> None:
         bus = kafka(self._settings)
         await asyncio.to_thread(bus.ensure, [EQUITY_TICKS, INGESTOR_STATE, SCANNER_SUGGESTIONS])
-        market = await wiring.reach_market(self._settings, self._options.config)
+        settings = load_settings(self._options.config)  # anew: there may be a token by now
+        market = await wiring.reach_market(settings, self._options.config)
         writer = bus.writer()
         try:
             universe = await market.universe(whole=self._options.whole_universe)

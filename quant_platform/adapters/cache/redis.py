@@ -61,7 +61,7 @@ class RedisCache:
             UnavailableError: the server cannot be reached, or does not take them now.
             ConfigurationError: it refuses us.
         """
-        with _faults_named(), self._redis.pipeline(transaction=False) as pipeline:
+        with faults_named(), self._redis.pipeline(transaction=False) as pipeline:
             for entry in entries:
                 pipeline.set(entry.key, entry.value, ex=entry.lives_s)
             pipeline.execute()
@@ -75,7 +75,7 @@ class RedisCache:
         """
         if not keys:
             return []
-        with _faults_named():
+        with faults_named():
             return cast(list[bytes | None], self._redis.mget(keys))
 
     def close(self) -> None:
@@ -84,7 +84,13 @@ class RedisCache:
 
 
 @contextmanager
-def _faults_named() -> Iterator[None]:
+def faults_named() -> Iterator[None]:
+    """Turn the driver's errors into those that a person should see.
+
+    Raises:
+        UnavailableError: the server cannot be reached, or does not do it now.
+        ConfigurationError: it refuses us.
+    """
     try:
         yield
     except _REFUSED as error:

@@ -9,14 +9,14 @@ from datetime import time as clock_time
 
 from quant_platform.adapters.clock.lockstep import LockstepClock
 from quant_platform.adapters.clock.system import SystemClock
-from quant_platform.domain.errors import SafetyError, UnavailableError
+from quant_platform.domain.errors import BrokerError, SafetyError, UnavailableError
 from quant_platform.domain.instruments import Instrument, SymbolTable
 from quant_platform.domain.records import Reader
 from quant_platform.domain.session import IST, ist_date, ns_at, session_on
 from quant_platform.domain.ticks import LEVELS, NS_PER_SECOND
 from quant_platform.domain.topics import EQUITY_TICKS, INGESTOR_STATE, SCANNER_SUGGESTIONS
 from quant_platform.hosts import wiring
-from quant_platform.hosts.config import Settings
+from quant_platform.hosts.config import Settings, load_settings
 from quant_platform.hosts.days import days_between, end_of_day
 from quant_platform.hosts.distributed import ingestor_state
 from quant_platform.hosts.distributed.connections import kafka, postgres, redis
@@ -41,14 +41,14 @@ KEEP_EVERY_S = 5.0
 """How often a restart is provided for; what is sent in between is read back."""
 LISTED_BY = clock_time(6, 30)
 """Upstox refreshes its list of instruments about 06:00 IST, after the token of the day before has died."""
-LOOK_EVERY_S = 10.0
+LOOK_EVERY_S = 1.0
 
 
 def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
     """Bring the market onto the bus until SIGTERM.
 
     Raises:
-        QuantError: any but :class:`UnavailableError`, which is waited on.
+        QuantError: any but a broker's and :class:`UnavailableError`, which are waited on.
     """
     with redis(settings, health) as lookups:
         asyncio.run(until_stopped(Ingestor(settings, options, health, lookups).run))
@@ -126,25 +126,30 @@ class Ingestor:
 
         Raises:
             SafetyError: the market is at a moment before one that is on the bus already.
-            QuantError: any but :class:`UnavailableError`, which is waited on.
+            QuantError: any but a broker's and :class:`UnavailableError`, which are waited on.
         """
         backoff = Backoff(self._health)
         while True:
             began = time.monotonic()
             try:
                 await self._serve()
-            except UnavailableError as error:
-                await asyncio.sleep(backoff.pause_after(error, time.monotonic() - began))
+            except (BrokerError, UnavailableError) as error:
+                # A token that died is among them: a fresh one may be set at any time.
+                trouble = UnavailableError(error.what, error.cure)
+                await asyncio.sleep(backoff.pause_after(trouble, time.monotonic() - began))
                 continue
             if self._settings.upstox.base_url != API_HOST:
                 break
             await self._rest_of_the_night()
-        await stop.wait()
+        while not stop.is_set():
+            self._health.turned()
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _serve(self) -> None:
         bus = kafka(self._settings)
         await asyncio.to_thread(bus.ensure, [EQUITY_TICKS, INGESTOR_STATE, SCANNER_SUGGESTIONS])
-        market = await self._market()
+        settings = load_settings(self._options.config)  # anew: there may be a token by now
+        market = await wiring.reach_market(settings, self._options.config)
         writer = bus.writer()
         try:
             universe = await market.universe(whole=self._options.whole_universe)
@@ -165,13 +170,6 @@ class Ingestor:
         finally:
             writer.close()
             await market.close()
-
-    async def _market(self) -> Market:
-        upstox = self._settings.upstox
-        if upstox.base_url == API_HOST:
-            return wiring.real_market(self._settings, self._options.config)
-        token = upstox.access_token.get_secret_value() if upstox.access_token else ""
-        return await wiring.reach_exchange(upstox.base_url, token)
 
     async def _rest_of_the_night(self) -> None:
         """Until the broker's list of the next day is out."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import islice
 
 import psycopg
 import pytest
@@ -15,7 +16,9 @@ from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.adapters.ledger.tables import metadata
 from quant_platform.domain.instruments import instrument_for
 from quant_platform.domain.session import IST
+from quant_platform.ports.ledger_store import EquityRow, LedgerBlock
 from quant_platform.ports.ledger_views import ScanPick
+from tests.integration.ledger_days import NS, OPEN, request, round_trips
 from tests.servers import Database
 
 from .grafana_files import (
@@ -150,6 +153,19 @@ def test_two_runs_of_one_day_that_followed_each_other_both_count(ledger: SqlLedg
     assert drawn(panel(grafana, "Portfolio Equity Chart", "main"), "main") == curve(ledger, morning, afternoon)
 
 
+def test_a_run_replaces_another_from_the_beginning_of_its_first_minute(ledger: SqlLedger, grafana: Connection) -> None:
+    chosen = TimeRange(*(datetime(2025, 8, day, tzinfo=IST) for day in (1, 2)))
+    ledger.begin(request())
+    for block in islice(round_trips(), 4):
+        ledger.commit(block)
+    assert [row["Charges"] for row in panel(grafana, "Daily P&L", "main", chosen=chosen)] == [Decimal("4.90")]
+    balance = ledger.begin(request(identity="another")).balance
+    first_minutes_end = OPEN + 120 * NS
+    ledger.commit(LedgerBlock(equity=[EquityRow(first_minutes_end, balance, balance)], balance=balance, moment=OPEN))
+    assert panel(grafana, "Daily P&L", "main", chosen=chosen) == []
+    assert len(panel(grafana, "Portfolio Equity Chart", "main", chosen=chosen)) == 1
+
+
 def test_equity_is_drawn_for_every_chosen_portfolio(ledger: SqlLedger, grafana: Connection) -> None:
     runs = {name: trade(ledger, name, MONDAY, seed) for name, seed in (("main", 1), ("other", 2))}
     rows = panel(grafana, "Portfolio Equity Chart", "main", "other")
@@ -272,20 +288,28 @@ def test_daily_loss_counts_from_the_equity_that_the_day_began_with(
     database: Database, ledger: SqlLedger, grafana: Connection
 ) -> None:
     trade(ledger, "main", MONDAY, 1, until_held=True)
-    lose = f"UPDATE portfolios SET equity = {CAPITAL // 100} * {{}}"
-    for part, fires in ((0.971, set()), (0.969, {("main",)})):
-        at(grafana, database, lose.format(part))
-        assert firing(grafana, "Daily loss") == fires
-    at(grafana, database, "UPDATE portfolios SET last_updated = last_updated + interval '1 day'")
-    assert firing(grafana, "Daily loss") == {("main",)}, "yesterday's last equity was that of the start, about"
-    at(grafana, database, f"UPDATE equity_curve SET equity = {CAPITAL // 100} * 0.97")
+
+    def after(statement: str) -> set[tuple[str, ...]]:
+        at(grafana, database, statement)
+        return firing(grafana, "Daily loss")
+
+    begun = CAPITAL // 100
+    assert after(f"UPDATE portfolios SET equity = {begun} * 0.971") == set()
+    assert after(f"UPDATE portfolios SET equity = {begun} * 0.969") == {("main",)}
+    assert after(f"UPDATE equity_curve SET equity = {begun} * 0.97") == {("main",)}, "the run's first day"
+    assert after("UPDATE portfolios SET last_updated = last_updated + interval '1 day'") == set()
+    assert after(f"UPDATE equity_curve SET equity = {begun}") == {("main",)}
+
+
+def test_daily_loss_of_a_real_day_ends_with_the_day_and_of_any_with_the_run(
+    database: Database, ledger: SqlLedger, grafana: Connection
+) -> None:
+    trade(ledger, "main", date(2026, 11, 20), 1, mode="paper", until_held=True)
+    at(grafana, database, "UPDATE portfolios SET equity = 1")
     assert firing(grafana, "Daily loss") == set()
-    at(grafana, database, "UPDATE equity_curve SET equity = equity * 2")
-    at(grafana, database, "UPDATE portfolios SET mode = 'paper'")
-    assert firing(grafana, "Daily loss") == set(), "a real day that is over"
     at(grafana, database, "UPDATE portfolios SET last_updated = now()")
     assert firing(grafana, "Daily loss") == {("main",)}
-    ledger.reset("main")
+    at(grafana, database, "UPDATE runs SET state = 'complete'")
     assert firing(grafana, "Daily loss") == set()
 
 

@@ -16,6 +16,7 @@ from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.adapters.ledger.tables import metadata
 from quant_platform.domain.instruments import instrument_for
 from quant_platform.domain.session import IST
+from quant_platform.hosts.servers.programs import program
 from quant_platform.ports.ledger_store import EquityRow, LedgerBlock
 from quant_platform.ports.ledger_views import ScanPick
 from tests.integration.ledger_days import NS, OPEN, request, round_trips
@@ -59,7 +60,19 @@ def run_reader_sql(database: Database, password: str | None = PASSWORD) -> "subp
     environment.pop("GRAFANA_DB_PASSWORD", None)
     if password is not None:
         environment["GRAFANA_DB_PASSWORD"] = password
-    command = ["psql", "-X", "-q", "-h", wanted.host, "-p", str(wanted.port), "-U", wanted.user, "-d", database.name]
+    command = [
+        str(program("psql", package="postgresql-client")),
+        "-X",
+        "-q",
+        "-h",
+        wanted.host,
+        "-p",
+        str(wanted.port),
+        "-U",
+        wanted.user,
+        "-d",
+        database.name,
+    ]
     return subprocess.run([*command, "-f", READER_SQL], env=environment, capture_output=True, text=True, check=False)
 
 

@@ -105,7 +105,7 @@ def test_every_query_asks_a_data_source_that_is_provisioned() -> None:
 def test_data_sources_read_as_users_that_cannot_write_with_passwords_from_the_environment() -> None:
     assert {uid: (source["user"], source["secureJsonData"]) for uid, source in datasources().items()} == {
         "ledger": ("grafana_reader", {"password": "$GRAFANA_DB_PASSWORD"}),
-        "questdb": ("reader", {"password": "$QUESTDB_PG_PASSWORD"}),
+        "questdb": ("reader", {"password": "$QUESTDB_READER_PASSWORD"}),
     }
 
 
@@ -154,5 +154,5 @@ def test_labels_that_an_alerts_text_uses_are_columns_of_its_query() -> None:
 
 def test_dashboards_are_read_from_where_they_are_mounted_and_cannot_be_changed_in_the_browser() -> None:
     (provider,) = provisioned("dashboards")["providers"]
-    assert provider["options"] == {"path": "/var/lib/grafana/dashboards"}
+    assert provider["options"] == {"path": "/etc/grafana/dashboards"}
     assert provider["allowUiUpdates"] is False

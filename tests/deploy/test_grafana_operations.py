@@ -1,109 +1,19 @@
 """Every panel and alert of operations on a real QuestDB, asked as its read-only user, against what was sampled."""
 
-import time
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-import numpy as np
 import psycopg
 import pytest
 
-from quant_platform.adapters.ticks.questdb import QuestdbWriter
-from quant_platform.adapters.ticks.questdb_reader import QuestdbReader
 from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS
 from quant_platform.hosts.health import Health
-from quant_platform.ports.series_store import SERVICE_METRICS, Labels, MetricRows
 from tests.servers import QuestdbServer
 
-from .grafana_files import (
-    INTERVAL_S,
-    Connection,
-    Json,
-    TimeRange,
-    asked,
-    dashboards,
-    datasources,
-    expand,
-    firing,
-    panel_sql,
-)
+from .grafana_files import INTERVAL_S, dashboards
+from .sampled_metrics import Metrics, Sample
 
 RAW, ENRICHED = EQUITY_TICKS.name, ENRICHED_TICKS.name
-
-
-class Sample(NamedTuple):
-    """One row of ``service_metrics``."""
-
-    seconds_ago: float
-    service: str
-    metric: str
-    value: float
-    labels: Mapping[str, str] = {}
-    instance: str = "1"
-
-
-class Metrics:
-    """``service_metrics`` of a real QuestDB, as the doctor fills it and Grafana reads it."""
-
-    def __init__(self, server: QuestdbServer) -> None:
-        wanted = server.settings.questdb
-        assert wanted.pg_password is not None
-        login = wanted.pg_host, wanted.pg_port, wanted.pg_user, wanted.pg_password.get_secret_value()
-        source = datasources()["questdb"]
-        assert wanted.pg_user == source["user"]
-        self.writer = QuestdbWriter(wanted.http_url.get_secret_value())
-        self.writer.prepare()
-        self.reader = QuestdbReader(*login)
-        self.grafana: Connection = psycopg.connect(
-            host=login[0], port=login[1], user=source["user"], password=login[3],
-            dbname=source["jsonData"]["database"], autocommit=True,
-        )  # fmt: skip
-        self.now_ns = time.time_ns()
-        now = datetime.fromtimestamp(self.now_ns / 1e9, UTC)
-        self.chosen = TimeRange(now - timedelta(minutes=30), now + timedelta(minutes=5))
-
-    def fill(self, samples: Iterable[Sample]) -> None:
-        rows = list(samples)
-        texts = ([getattr(row, name) for row in rows] for name in ("service", "instance", "metric"))
-        self.writer.append(
-            SERVICE_METRICS,
-            MetricRows(
-                np.array([self.now_ns - round(row.seconds_ago * 1e9) for row in rows], np.int64),
-                *map(Labels.of, texts),
-                Labels.of(",".join(f'{name}="{value}"' for name, value in row.labels.items()) for row in rows),
-                np.array([row.value for row in rows], np.float64),
-            ),
-        )
-        self.writer.flush()
-        self.reader.wait_until_visible(30)
-
-    def look(self, health: Health, seconds_ago: float, instance: str = "1") -> None:
-        """Take every number that a service's own metrics say now."""
-        self.fill(
-            Sample(seconds_ago, health.service, sample.name, sample.value, sample.labels, instance)
-            for family in health.registry.collect()
-            for sample in family.samples
-        )
-
-    def panel(self, title: str) -> list[Json]:
-        return asked(self.grafana, expand(panel_sql(title), self.chosen))
-
-    def totals(self, title: str, each: float = INTERVAL_S) -> dict[str, float]:
-        """Series → the sum of its points, a rate's taken back to a count."""
-        found: dict[str, float] = defaultdict(float)
-        for row in self.panel(title):
-            found[row["metric"]] += row["value"] * each
-        return {name: round(value, 6) for name, value in found.items()}
-
-    def firing(self, title: str) -> set[tuple[str, ...]]:
-        return firing(self.grafana, title)
-
-    def close(self) -> None:
-        self.grafana.close()
-        self.reader.close()
-        self.writer.close()
 
 
 @pytest.fixture
@@ -178,11 +88,11 @@ def test_latency_is_the_bucket_that_holds_the_median_and_the_99th_percentile(met
     health = Health("strategy_runtime")
     latency = health.histogram("quant_runtime_tick_to_commit_seconds", "")
     latency.observe(9.0)  # before the range's first look: counts for nothing
-    metrics.look(health, 90)
+    metrics.look(health.service, health.registry.collect(), 90)
     for seconds, orders in ((0.015, 60), (0.2, 38), (2.0, 2)):
         for _ in range(orders):
             latency.observe(seconds)
-    metrics.look(health, 30)
+    metrics.look(health.service, health.registry.collect(), 30)
     (row,) = metrics.panel("Latency, tick to commit")
     assert (row["median"], row["99th percentile"]) == (0.02, 2.5)
 
@@ -190,10 +100,10 @@ def test_latency_is_the_bucket_that_holds_the_median_and_the_99th_percentile(met
 def test_latency_above_the_last_bucket_has_no_figure(metrics: Metrics) -> None:
     health = Health("strategy_runtime")
     latency = health.histogram("quant_runtime_tick_to_commit_seconds", "")
-    metrics.look(health, 90)
+    metrics.look(health.service, health.registry.collect(), 90)
     latency.observe(0.1)
     latency.observe(60.0)
-    metrics.look(health, 30)
+    metrics.look(health.service, health.registry.collect(), 30)
     (row,) = metrics.panel("Latency, tick to commit")
     assert row["median"] == 0.12
     assert row["99th percentile"] is None
@@ -204,12 +114,12 @@ def test_faults_are_counted_by_service_and_topic(metrics: Metrics) -> None:
     gaps = ingestor.gauge("quant_feed_gaps_total", "")
     for health in (engine, ingestor):
         health.dead_letters.labels(RAW).inc(0)
-        metrics.look(health, 90)
+        metrics.look(health.service, health.registry.collect(), 90)
     engine.dead_letters.labels(RAW).inc(4)
     engine.reopens.inc()
     gaps.set(2)
     for health in (engine, ingestor):
-        metrics.look(health, 30)
+        metrics.look(health.service, health.registry.collect(), 30)
     assert [tuple(row.values()) for row in metrics.panel("Faults")] == [
         ("dead letter", "feature_engine", RAW, 4.0),
         ("gap in the feed", "upstox_ingestor", "", 2.0),
@@ -222,13 +132,13 @@ def test_health_tells_ready_not_ready_away_and_unknown_apart(metrics: Metrics) -
         health = Health(name)
         if is_ready:
             health.working()
-        metrics.look(health, 10)
+        metrics.look(health.service, health.registry.collect(), 10)
     engine = Health("feature_engine")
     engine.working()
-    metrics.look(engine, 20)
+    metrics.look(engine.service, engine.registry.collect(), 20)
     metrics.fill([Sample(10, "feature_engine", "quant_service_ready", 0.0)])  # it did not answer
     metrics.fill([Sample(10, "market_persistor", "quant_service_ready", 0.0)])  # nor did this one, ever
-    metrics.look(engine, 300, instance="2")
+    metrics.look(engine.service, engine.registry.collect(), 300, instance="2")
     rows = metrics.panel("Service health")
     assert [(row["Service"], row["Instance"], row["State"]) for row in rows] == [
         ("api_gateway", "1", "ready"),

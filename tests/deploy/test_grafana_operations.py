@@ -59,6 +59,18 @@ def test_frames_orders_and_refusals_are_counted_by_what_they_are(metrics: Metric
     assert metrics.totals("Refusals", each=1) == {"max_positions": 7}
 
 
+def test_the_first_of_its_kind_counts_where_the_service_was_looked_at_before(metrics: Metrics) -> None:
+    health = Health("feature_engine")
+    metrics.look(health.service, health.registry.collect(), 90)
+    health.dead_letters.labels(RAW).inc()
+    health.written.labels(ENRICHED).inc(5)
+    metrics.look(health.service, health.registry.collect(), 60)
+    health.written.labels(ENRICHED).inc()
+    metrics.look(health.service, health.registry.collect(), 30)
+    assert [tuple(row.values()) for row in metrics.panel("Faults")] == [("dead letter", "feature_engine", RAW, 1.0)]
+    assert metrics.totals("Records written") == {f"feature_engine {ENRICHED}": 6}
+
+
 def test_time_in_each_step_is_a_share_of_the_wall(metrics: Metrics) -> None:
     steps = [Sample(ago, "feature_engine", "quant_process_step_seconds_total", value, {"step": "process"})
              for ago, value in ((90, 10.0), (30, 25.0))]  # fmt: skip
@@ -113,7 +125,6 @@ def test_faults_are_counted_by_service_and_topic(metrics: Metrics) -> None:
     engine, ingestor = Health("feature_engine"), Health("upstox_ingestor")
     gaps = ingestor.gauge("quant_feed_gaps_total", "")
     for health in (engine, ingestor):
-        health.dead_letters.labels(RAW).inc(0)
         metrics.look(health.service, health.registry.collect(), 90)
     engine.dead_letters.labels(RAW).inc(4)
     engine.reopens.inc()

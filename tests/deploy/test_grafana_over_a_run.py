@@ -4,6 +4,7 @@ import contextlib
 import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import datetime, time
+from decimal import Decimal
 from pathlib import Path
 from time import monotonic, sleep, time_ns
 
@@ -16,13 +17,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.domain.session import IST
 from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS
-from quant_platform.ports.bus import Bus
 from tests.e2e.platform_rig import QUANT, SESSIONS, bare_environment, depth_file
 from tests.servers import Database, KafkaServer, QuestdbServer
 
 from .grafana_files import TimeRange, asked, expand, panel_sql
+from .grafana_user import as_grafana, run_reader_sql
 from .sampled_metrics import Metrics
-from .test_grafana_trading import as_grafana, run_reader_sql, rupees
 
 SERVICES = {"upstox_ingestor", "feature_engine", "strategy_runtime"}
 
@@ -83,8 +83,9 @@ class Seen:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("bus")  # an empty Kafka
 def test_dashboards_show_what_a_run_of_the_services_did(
-    tmp_path: Path, kafka: KafkaServer, bus: Bus, database: Database, empty_questdb: QuestdbServer
+    tmp_path: Path, kafka: KafkaServer, database: Database, empty_questdb: QuestdbServer
 ) -> None:
     assert run_reader_sql(database).returncode == 0
     data = depth_file(tmp_path / "depth.parquet")
@@ -129,6 +130,6 @@ def test_dashboards_show_what_a_run_of_the_services_did(
             trades = asked(grafana, expand(panel_sql("Trade Execution History"), chosen, [view.name]))
     assert len(days) == len(SESSIONS)
     totals = [sum(day[name] for day in days) for name in ("Gross", "Charges", "Net")]
-    assert totals == [rupees(amount) for amount in (numbers.gross_pnl, numbers.charges, numbers.net_pnl)]
+    assert totals == [Decimal(paise) / 100 for paise in (numbers.gross_pnl, numbers.charges, numbers.net_pnl)]
     assert len(trades) == numbers.fills
     metrics.close()

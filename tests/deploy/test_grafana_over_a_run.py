@@ -6,17 +6,16 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, time
 from decimal import Decimal
 from pathlib import Path
-from time import monotonic, sleep, time_ns
+from time import monotonic, sleep
 
-import httpx
 import psutil
 import pytest
-from prometheus_client import Metric
-from prometheus_client.parser import text_string_to_metric_families
 
 from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.domain.session import IST
 from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS
+from quant_platform.hosts.distributed.system_doctor import ask_services
+from quant_platform.services.system_doctor.samples import Answers
 from tests.e2e.platform_rig import QUANT, SESSIONS, bare_environment, depth_file
 from tests.servers import Database, KafkaServer, QuestdbServer
 
@@ -53,14 +52,6 @@ def services_of(platform: psutil.Process) -> Iterator[tuple[str, int]]:
                 yield command[command.index("service") + 1], listening[0].laddr.port
 
 
-def numbers_of(port: int) -> list[Metric]:
-    """What a service says at ``/metrics``; nothing where it has just ended."""
-    try:
-        return list(text_string_to_metric_families(httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text))
-    except httpx.TransportError:
-        return []
-
-
 class Seen:
     """How far each counter was seen to go since the first look at its service."""
 
@@ -68,14 +59,13 @@ class Seen:
         self._services: set[str] = set()
         self._values: dict[tuple[str, str, str], list[float]] = {}
 
-    def take(self, service: str, families: list[Metric]) -> None:
-        for family in families:
-            for sample in family.samples:
-                at = service, sample.name, "".join(sample.labels.values())
-                before = [0.0] if service in self._services else []
-                self._values.setdefault(at, before).append(sample.value)
-        if families:
-            self._services.add(service)
+    def take(self, answers: Answers) -> None:
+        for metric, labels, value in answers.numbers or ():
+            at = answers.name, metric, "".join(labels.values())
+            before = [0.0] if answers.name in self._services else []
+            self._values.setdefault(at, before).append(value)
+        if answers.numbers:
+            self._services.add(answers.name)
 
     def grown(self, metric: str) -> dict[tuple[str, str], float]:
         """(service, label) → by how much."""
@@ -94,10 +84,10 @@ def test_dashboards_show_what_a_run_of_the_services_did(
         deadline = monotonic() + 180
         while not (states := [view.last_run_state for view in ledger.portfolios()]) or states != ["complete"]:
             assert monotonic() < deadline, (tmp_path / "platform.log").read_text()
-            for service, port in services_of(platform):
-                families = numbers_of(port)
-                seen.take(service, families)
-                metrics.look(service, families, (metrics.now_ns - time_ns()) / 1e9)
+            answers = ask_services({name: f"http://127.0.0.1:{port}" for name, port in services_of(platform)})
+            for one in answers:
+                seen.take(one)
+            metrics.take(one for one in answers if one.numbers)  # a runtime whose market is over ends
             sleep(0.3)
 
         # Operations.

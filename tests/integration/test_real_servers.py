@@ -18,7 +18,6 @@ from redis.exceptions import AuthenticationError
 from quant_platform.adapters.bus.kafka import KafkaBus
 from quant_platform.domain.errors import UnavailableError
 from quant_platform.domain.topics import Topic
-from quant_platform.hosts.servers.fleet import Fleet
 from tests import servers
 from tests.servers import Database, KafkaServer, QuestdbServer, RealServer, RedisServer
 
@@ -163,8 +162,7 @@ def test_s3_keeps_an_object_when_it_is_killed(s3: RealServer) -> None:
 def test_a_program_that_cannot_be_had_skips_the_test_and_fails_it_in_ci(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forbidden: bool, outcome: type[BaseException]
 ) -> None:
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.setenv("QUANT_SERVERS_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(servers, "FORBIDDEN_TO_SKIP", forbidden)
-    with pytest.raises(outcome, match=r"kafka cannot be had.*Java 17"):
-        servers.started(Fleet(tmp_path / "servers"), "kafka")
+    with pytest.raises(outcome, match="redis cannot be had: redis-server is not installed"):
+        servers.require_programs("redis", "kafka")

@@ -13,7 +13,7 @@ from quant_platform.ports.candle_store import CandleQuality, Gap
 from quant_platform.services.data_backfiller.plan import Interval, Request
 
 OUTLIER_BEYOND = 0.05
-"""A price this far, as a fraction, from the bars before *and* after (at a date's ends: from the one side there is) is an
+"""A price this far, as a fraction, from the bars before *and* after (at a date's ends: from the one side) is an
 outlier; a step that stays is none."""
 NEIGHBOURS = 5
 """Bars on each side whose median close is the measure; of fewer than three there is none."""

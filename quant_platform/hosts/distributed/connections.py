@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING
 from sqlalchemy import URL
 
 from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
+from quant_platform.adapters.cache.redis import RedisCache
 from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.domain.errors import ConfigurationError
 from quant_platform.hosts.config import Settings
+from quant_platform.hosts.distributed.lookups import LookupWriter
+from quant_platform.hosts.health import Health
 
 if TYPE_CHECKING:
     from quant_platform.adapters.ticks.questdb import QuestdbWriter
@@ -53,3 +56,12 @@ def series_writer(settings: Settings) -> "QuestdbWriter":
 
     wanted = settings.questdb
     return QuestdbWriter(wanted.http_url.get_secret_value(), keep_days=wanted.keep_days)
+
+
+def redis(settings: Settings, health: Health) -> LookupWriter:
+    """The writer of look-ups to the Redis of the settings; nothing is connected yet.
+
+    Raises:
+        ConfigurationError: the address cannot be read.
+    """
+    return LookupWriter(RedisCache(settings.redis.url.get_secret_value()), health)

@@ -5,6 +5,9 @@ from datetime import date
 from statistics import median
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from quant_platform.domain.errors import CalendarError
 from quant_platform.domain.session import Session, WindowsNs, ist_date, midnight_ns, session_on
 from quant_platform.domain.ticks import BarBatch, empty_bars
@@ -23,9 +26,9 @@ _PRICE_LIMIT = 2**31
 
 
 class JudgedDay(NamedTuple):
-    """What is kept of a symbol's date, oldest first, and what was found."""
+    """What is kept of a symbol's date, and what was found."""
 
-    candles: list[Candle]
+    bars: BarBatch  # oldest first; the symbol's number is 0
     quality: CandleQuality
 
 
@@ -82,7 +85,7 @@ def _judge_day(
         impossible=tuple(sorted(last_told.keys() - usable.keys())),
         wrong_day=tuple(sorted(strays)),
     )
-    return JudgedDay(kept, quality)
+    return JudgedDay(_columns(kept), quality)
 
 
 def _grid(interval: Interval, session: Session, windows: WindowsNs) -> list[int]:
@@ -130,19 +133,26 @@ def _outliers(candles: Sequence[Candle]) -> tuple[int, ...]:
     return tuple(found)
 
 
+def _columns(candles: Sequence[Candle]) -> BarBatch:
+    bars = empty_bars(len(candles))
+    for name in Candle._fields:
+        getattr(bars, name)[:] = [getattr(candle, name) for candle in candles]
+    return bars
+
+
 def as_bars(days: Mapping[str, JudgedDay]) -> tuple[tuple[str, ...], BarBatch]:
-    """Symbols of one date as columns.
+    """Symbols of one date, at least one, as columns.
 
     Returns:
         The names of the numbers, and the bars by symbol, then start.
     """
     symbols = tuple(sorted(days))
-    rows = [(number, candle) for number, symbol in enumerate(symbols) for candle in days[symbol].candles]
-    bars = empty_bars(len(rows))
-    bars.symbol[:] = [number for number, _ in rows]
-    for name in Candle._fields:
-        getattr(bars, name)[:] = [getattr(candle, name) for _, candle in rows]
-    return symbols, bars
+    parts = [days[symbol].bars._replace(symbol=_numbers(number, days[symbol])) for number, symbol in enumerate(symbols)]
+    return symbols, BarBatch._make(np.concatenate(columns) for columns in zip(*parts, strict=True))
+
+
+def _numbers(number: int, day: JudgedDay) -> NDArray[np.int32]:
+    return np.full(day.bars.ts.size, number, np.int32)
 
 
 class SymbolReport(NamedTuple):

@@ -1,0 +1,151 @@
+"""Download history: what is missing is asked for, kept as it comes, and saved date by date."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import NamedTuple
+
+from quant_platform.adapters.broker.upstox_rest import UpstoxRest
+from quant_platform.domain.errors import BrokerError, UsageError
+from quant_platform.domain.instruments import Instrument
+from quant_platform.hosts.faults import fault_point
+from quant_platform.ports.candle_store import CandleStore, FetchedPart
+from quant_platform.ports.series_store import CANDLES_1M, SeriesWriter
+from quant_platform.protocol.upstox import codes
+from quant_platform.services.data_backfiller.plan import Batch, Interval, Request, Span, plan, trading_days
+from quant_platform.services.data_backfiller.quality import JudgedDay, SymbolReport, as_bars, judge, report
+from quant_platform.services.data_backfiller.rows import candle_rows
+
+REQUESTS_AT_ONCE = 4
+"""The broker's limits are reached with so many; more would only stand in line."""
+
+KEY_CODES = frozenset({codes.INVALID_KEY, codes.CANDLE_KEY_FORMAT})
+"""Refusals that are the symbol's fault."""
+
+
+class Progress(NamedTuple):
+    """How far a download is."""
+
+    span: Span  # what is fetched now
+    requests: int  # of the whole download
+    answered: int  # of those, kept by an earlier run or by this one
+
+
+class Downloaded(NamedTuple):
+    """What a download did and what there is now."""
+
+    span: Span
+    requests: int  # made by this run
+    days_saved: int  # by this run
+    unknown_days: Sequence[date]  # left out: the calendar does not know their hours
+    report: Sequence[SymbolReport]
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """Everything that a download works with.
+
+    Attributes:
+        broker: who is asked.
+        store: where candles go.
+        series: where one-minute candles go as well, before a date counts as complete; None for nowhere.
+        interval: of the candles.
+        instruments: whose candles are wanted, by symbol.
+        on_progress: told after every answer.
+    """
+
+    broker: UpstoxRest
+    store: CandleStore
+    series: SeriesWriter | None
+    interval: Interval
+    instruments: Mapping[str, Instrument]
+    on_progress: Callable[[Progress], None]
+
+    async def run(self, span: Span) -> Downloaded:
+        """Bring what is missing of a span; after a kill at any moment the next run asks for the rest only.
+
+        Raises:
+            UsageError: the broker refuses the history of a symbol.
+            BrokerError: it refuses us.
+            UnavailableError: the broker, the store or QuestDB cannot be reached or written now.
+        """
+        symbols = list(self.instruments)
+        days = trading_days(span)
+        stored = await asyncio.to_thread(self.store.stored, span.first, span.last)
+        batches = plan(self.interval, symbols, days.known, stored)
+        kept = await asyncio.to_thread(self.store.parts)
+        wanted = sum(len(batch.requests) for batch in batches)
+        answered = made = saved = 0
+        for batch in batches:
+            parts = {request: part for request in batch.requests if (part := _covering(kept, request)) is not None}
+            answered += len(parts)
+            self.on_progress(Progress(batch.span, wanted, answered))
+            for group in _groups([request for request in batch.requests if request not in parts]):
+                parts |= await self._fetch(group)
+                made += len(group)
+                answered += len(group)
+                self.on_progress(Progress(batch.span, wanted, answered))
+            saved += await asyncio.to_thread(self._save, batch, parts)
+        if batches:
+            stored = await asyncio.to_thread(self.store.stored, span.first, span.last)
+        return Downloaded(span, made, saved, days.unknown, report(symbols, stored))
+
+    async def _fetch(self, group: Sequence[Request]) -> dict[Request, FetchedPart]:
+        """Ask for all at once. What was answered is kept even where one of them fails."""
+        answers = await asyncio.gather(*map(self._ask, group), return_exceptions=True)
+        parts: dict[Request, FetchedPart] = {}
+        for request, answer in zip(group, answers, strict=True):
+            if isinstance(answer, BaseException):
+                raise answer
+            parts[request] = answer
+        return parts
+
+    async def _ask(self, request: Request) -> FetchedPart:
+        instrument = self.instruments[request.symbol]
+        unit, multiple = self.interval
+        try:
+            candles = await self.broker.candles(instrument, unit, multiple, request.first, request.last)
+        except BrokerError as error:
+            if error.code not in KEY_CODES:
+                raise
+            raise UsageError(
+                f"Upstox refuses the history of {request.symbol} under the key {instrument.instrument_key}",
+                "leave it out of --symbols",
+            ) from None
+        part = FetchedPart(request.symbol, request.first, request.last)
+        await asyncio.to_thread(self.store.keep, part, candles)
+        fault_point("part kept")
+        return part
+
+    def _save(self, batch: Batch, parts: Mapping[Request, FetchedPart]) -> int:
+        """Make every date of a batch complete; returns how many there are."""
+        by_day: dict[date, dict[str, JudgedDay]] = defaultdict(dict)
+        for request, part in parts.items():
+            eligible = self.instruments[request.symbol].cas_eligible
+            for day, judged in judge(self.interval, eligible, request, self.store.take(part)).items():
+                by_day[day][request.symbol] = judged
+        for day, symbols in sorted(by_day.items()):
+            names, bars = as_bars(symbols)
+            if self.series is not None and bars.ts.size:
+                self.series.append(CANDLES_1M, candle_rows(names, bars))
+                self.series.flush()
+            fault_point("series flushed")
+            self.store.save(day, names, bars, {symbol: judged.quality for symbol, judged in symbols.items()})
+            fault_point("date saved")
+        self.store.drop(list(parts.values()))
+        return len(by_day)
+
+
+def _covering(parts: Sequence[FetchedPart], request: Request) -> FetchedPart | None:
+    """An answer of an earlier run that holds all of a request."""
+    for part in parts:
+        if part.symbol == request.symbol and part.first <= request.first and request.last <= part.last:
+            return part
+    return None
+
+
+def _groups(requests: Sequence[Request]) -> Iterator[Sequence[Request]]:
+    for start in range(0, len(requests), REQUESTS_AT_ONCE):
+        yield requests[start : start + REQUESTS_AT_ONCE]

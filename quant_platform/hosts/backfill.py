@@ -7,22 +7,39 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
+import structlog
+
 from quant_platform.adapters.broker.upstox_rest import UpstoxRest
-from quant_platform.domain.errors import BrokerError, UsageError
+from quant_platform.domain.errors import BrokerError, RateLimitError, UsageError
 from quant_platform.domain.instruments import Instrument
 from quant_platform.hosts.faults import fault_point
+from quant_platform.ports.broker import Candle
 from quant_platform.ports.candle_store import CandleStore, FetchedPart
+from quant_platform.ports.clock import Clock
 from quant_platform.ports.series_store import CANDLES_1M, SeriesWriter
 from quant_platform.protocol.upstox import codes
-from quant_platform.services.data_backfiller.plan import Batch, Interval, Request, Span, plan, trading_days
-from quant_platform.services.data_backfiller.quality import JudgedDay, SymbolReport, as_bars, judge, report
+from quant_platform.services.data_backfiller.plan import Interval, Request, Span, plan, trading_days
+from quant_platform.services.data_backfiller.quality import (
+    Finding,
+    JudgedDay,
+    SymbolReport,
+    as_bars,
+    findings,
+    judge,
+    report,
+)
 from quant_platform.services.data_backfiller.rows import candle_rows
 
 REQUESTS_AT_ONCE = 4
 """The broker's limits are reached with so many; more would only stand in line."""
 
+RATE_LIMIT_PAUSE_S = 30.0
+"""Where the broker still refuses after the client's own pauses: its limits count up to half an hour."""
+
 KEY_CODES = frozenset({codes.INVALID_KEY, codes.CANDLE_KEY_FORMAT})
 """Refusals that are the symbol's fault."""
+
+_log = structlog.get_logger(__name__)
 
 
 class Progress(NamedTuple):
@@ -41,6 +58,7 @@ class Downloaded(NamedTuple):
     days_saved: int  # by this run
     unknown_days: Sequence[date]  # left out: the calendar does not know their hours
     report: Sequence[SymbolReport]
+    findings: Sequence[Finding]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +67,7 @@ class Backfill:
 
     Attributes:
         broker: who is asked.
+        clock: what its rate limit is waited on.
         store: where candles go.
         series: where one-minute candles go as well, before a date counts as complete; None for nowhere.
         interval: of the candles.
@@ -57,6 +76,7 @@ class Backfill:
     """
 
     broker: UpstoxRest
+    clock: Clock
     store: CandleStore
     series: SeriesWriter | None
     interval: Interval
@@ -87,10 +107,10 @@ class Backfill:
                 made += len(group)
                 answered += len(group)
                 self.on_progress(Progress(batch.span, wanted, answered))
-            saved += await asyncio.to_thread(self._save, batch, parts)
+            saved += await asyncio.to_thread(self._save, parts)
         if batches:
             stored = await asyncio.to_thread(self.store.stored, span.first, span.last)
-        return Downloaded(span, made, saved, days.unknown, report(symbols, stored))
+        return Downloaded(span, made, saved, days.unknown, report(symbols, stored), findings(symbols, stored))
 
     async def _fetch(self, group: Sequence[Request]) -> dict[Request, FetchedPart]:
         """Ask for all at once. What was answered is kept even where one of them fails."""
@@ -104,9 +124,8 @@ class Backfill:
 
     async def _ask(self, request: Request) -> FetchedPart:
         instrument = self.instruments[request.symbol]
-        unit, multiple = self.interval
         try:
-            candles = await self.broker.candles(instrument, unit, multiple, request.first, request.last)
+            candles = await self._answer(instrument, request)
         except BrokerError as error:
             if error.code not in KEY_CODES:
                 raise
@@ -119,8 +138,18 @@ class Backfill:
         fault_point("part kept")
         return part
 
-    def _save(self, batch: Batch, parts: Mapping[Request, FetchedPart]) -> int:
-        """Make every date of a batch complete; returns how many there are."""
+    async def _answer(self, instrument: Instrument, request: Request) -> list[Candle]:
+        """What the broker has; its rate limit is waited for, however long it lasts."""
+        unit, multiple = self.interval
+        while True:
+            try:
+                return await self.broker.candles(instrument, unit, multiple, request.first, request.last)
+            except RateLimitError as error:
+                _log.warning("waiting for the broker's rate limit", seconds=RATE_LIMIT_PAUSE_S, reason=error.what)
+            await self.clock.sleep(RATE_LIMIT_PAUSE_S)
+
+    def _save(self, parts: Mapping[Request, FetchedPart]) -> int:
+        """Make every date of answers complete; returns how many there are."""
         by_day: dict[date, dict[str, JudgedDay]] = defaultdict(dict)
         for request, part in parts.items():
             eligible = self.instruments[request.symbol].cas_eligible

@@ -192,3 +192,28 @@ def report(symbols: Sequence[str], stored: Mapping[date, Mapping[str, CandleQual
             )
         )
     return lines
+
+
+class Finding(NamedTuple):
+    """One thing that is amiss with a symbol's date."""
+
+    day: date
+    symbol: str
+    kind: str  # gap, duplicate, outlier, out of session, impossible, wrong day
+    start: int  # ns UTC, of the bar
+    bars: int  # 1, or as many as a gap has
+
+
+def findings(symbols: Sequence[str], stored: Mapping[date, Mapping[str, CandleQuality]]) -> list[Finding]:
+    """Everything that was found, by date, then symbol in the order of the symbols."""
+    found = []
+    for day, qualities in sorted(stored.items()):
+        for symbol in symbols:
+            quality = qualities.get(symbol)
+            if quality is None:
+                continue
+            found += [Finding(day, symbol, "gap", gap.start, gap.bars) for gap in quality.gaps]
+            for kind in ("duplicates", "outliers", "out_of_session", "impossible", "wrong_day"):
+                name = kind.removesuffix("s").replace("_", " ")
+                found += [Finding(day, symbol, name, start, 1) for start in getattr(quality, kind)]
+    return found

@@ -17,6 +17,7 @@ NAMES = (
     "feature_engine",
     "market_persistor",
     "strategy_runtime",
+    "data_backfiller",
 )
 """Each is a module beside this one with ``serve(settings, options, health)``, loaded when it is the one to run."""
 

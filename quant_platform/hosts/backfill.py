@@ -95,22 +95,32 @@ class Backfill:
         days = trading_days(span)
         stored = await asyncio.to_thread(self.store.stored, span.first, span.last)
         batches = plan(self.interval, symbols, days.known, stored)
-        kept = await asyncio.to_thread(self.store.parts)
-        wanted = sum(len(batch.requests) for batch in batches)
+        wanted = [request for batch in batches for request in batch.requests]
+        kept = await self._kept(span, wanted)
         answered = made = saved = 0
         for batch in batches:
-            parts = {request: part for request in batch.requests if (part := _covering(kept, request)) is not None}
+            parts = {request: kept[request] for request in batch.requests if request in kept}
             answered += len(parts)
-            self.on_progress(Progress(batch.span, wanted, answered))
+            self.on_progress(Progress(batch.span, len(wanted), answered))
             for group in _groups([request for request in batch.requests if request not in parts]):
                 parts |= await self._fetch(group)
                 made += len(group)
                 answered += len(group)
-                self.on_progress(Progress(batch.span, wanted, answered))
+                self.on_progress(Progress(batch.span, len(wanted), answered))
             saved += await asyncio.to_thread(self._save, parts)
         if batches:
             stored = await asyncio.to_thread(self.store.stored, span.first, span.last)
         return Downloaded(span, made, saved, days.unknown, report(symbols, stored), findings(symbols, stored))
+
+    async def _kept(self, span: Span, wanted: Sequence[Request]) -> dict[Request, FetchedPart]:
+        """Answers of earlier runs that serve. Those that a kill left behind after their dates were saved go."""
+        parts = await asyncio.to_thread(self.store.parts)
+        kept = {request: part for request in wanted if (part := _covering(parts, request)) is not None}
+        served = set(kept.values())
+        ours = [part for part in parts if part.symbol in self.instruments]
+        inside = [part for part in ours if span.first <= part.first and part.last <= span.last]
+        await asyncio.to_thread(self.store.drop, [part for part in inside if part not in served])
+        return kept
 
     async def _fetch(self, group: Sequence[Request]) -> dict[Request, FetchedPart]:
         """Ask for all at once. What was answered is kept even where one of them fails."""

@@ -163,7 +163,9 @@ class Backfill:
         by_day: dict[date, dict[str, JudgedDay]] = defaultdict(dict)
         for request, part in parts.items():
             eligible = self.instruments[request.symbol].cas_eligible
-            for day, judged in judge(self.interval, eligible, request, self.store.take(part)).items():
+            # What is no wrong day depends on what was asked, which may have been more than is still missing.
+            asked = request._replace(first=part.first, last=part.last)
+            for day, judged in judge(self.interval, eligible, asked, self.store.take(part)).items():
                 by_day[day][request.symbol] = judged
         for day, symbols in sorted(by_day.items()):
             names, bars = as_bars(symbols)

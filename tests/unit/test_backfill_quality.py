@@ -132,6 +132,10 @@ def test_a_bar_of_a_wrong_day_is_left_out_and_told_at_the_requests_first_date() 
     judged = judge(ONE_MINUTE, True, Request(TCS, first, last, (first, last)), candles)
     assert judged[first].quality == CandleQuality(375, 375, wrong_day=(before, closed))
     assert judged[last].quality == CandleQuality(375, 375)
+    rest = judge(
+        ONE_MINUTE, True, Request(TCS, first, last, (last,)), candles
+    )  # the first date was saved before a kill
+    assert rest[last].quality == CandleQuality(375, 375)
 
 
 def test_a_date_that_is_complete_already_is_passed_over() -> None:

@@ -8,13 +8,15 @@ from datetime import date
 from typing import NamedTuple
 
 import structlog
+from msgspec.structs import replace
 
 from quant_platform.adapters.broker.upstox_rest import UpstoxRest
 from quant_platform.domain.errors import BrokerError, RateLimitError, UsageError
 from quant_platform.domain.instruments import Instrument
+from quant_platform.domain.ticks import BarBatch
 from quant_platform.hosts.faults import fault_point
 from quant_platform.ports.broker import Candle
-from quant_platform.ports.candle_store import CandleStore, FetchedPart
+from quant_platform.ports.candle_store import CandleQuality, CandleStore, FetchedPart
 from quant_platform.ports.clock import Clock
 from quant_platform.ports.series_store import CANDLES_1M, SeriesWriter
 from quant_platform.protocol.upstox import codes
@@ -94,6 +96,7 @@ class Backfill:
         symbols = list(self.instruments)
         days = trading_days(span)
         stored = await asyncio.to_thread(self.store.stored, span.first, span.last)
+        await asyncio.to_thread(self._catch_up, stored)
         batches = plan(self.interval, symbols, days.known, stored)
         wanted = [request for batch in batches for request in batch.requests]
         kept = await self._kept(span, wanted)
@@ -111,6 +114,16 @@ class Backfill:
         if batches:
             stored = await asyncio.to_thread(self.store.stored, span.first, span.last)
         return Downloaded(span, made, saved, days.unknown, report(symbols, stored), findings(symbols, stored))
+
+    def _catch_up(self, stored: Mapping[date, Mapping[str, CandleQuality]]) -> None:
+        """Bring into the series what was downloaded when there was none."""
+        if self.series is None:
+            return
+        for day, qualities in stored.items():
+            wanted = {name: qualities[name] for name in self.instruments if name in qualities}
+            missing = {name: quality for name, quality in wanted.items() if not quality.in_series}
+            if missing:
+                self._write(day, *self.store.load(day, missing), missing)
 
     async def _kept(self, span: Span, wanted: Sequence[Request]) -> dict[Request, FetchedPart]:
         """Answers of earlier runs that serve. Those that a kill left behind after their dates were saved go."""
@@ -169,14 +182,19 @@ class Backfill:
                 by_day[day][request.symbol] = judged
         for day, symbols in sorted(by_day.items()):
             names, bars = as_bars(symbols)
-            if self.series is not None and bars.ts.size:
-                self.series.append(CANDLES_1M, candle_rows(names, bars))
-                self.series.flush()
-            fault_point("series flushed")
-            self.store.save(day, names, bars, {symbol: judged.quality for symbol, judged in symbols.items()})
+            self._write(day, names, bars, {symbol: judged.quality for symbol, judged in symbols.items()})
             fault_point("date saved")
         self.store.drop(list(parts.values()))
         return len(by_day)
+
+    def _write(self, day: date, names: Sequence[str], bars: BarBatch, quality: Mapping[str, CandleQuality]) -> None:
+        """Into the series first: a date that counts as complete is complete there too."""
+        if self.series is not None:
+            self.series.append(CANDLES_1M, candle_rows(names, bars))
+            self.series.flush()
+            quality = {symbol: replace(each, in_series=True) for symbol, each in quality.items()}
+        fault_point("series flushed")
+        self.store.save(day, names, bars, quality)
 
 
 def _covering(parts: Sequence[FetchedPart], request: Request) -> FetchedPart | None:

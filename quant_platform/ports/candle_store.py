@@ -1,6 +1,6 @@
 """Where downloaded candles are kept by date, with what is known of their quality; row types beside it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import NamedTuple, Protocol
 
@@ -23,11 +23,12 @@ class CandleQuality(msgspec.Struct, frozen=True, omit_defaults=True):
     candles: int  # kept
     expected: int  # bars in the date's continuous trading of the security
     gaps: tuple[Gap, ...] = ()
-    duplicates: tuple[int, ...] = ()  # told more than once; the last one that was told is kept
+    duplicates: tuple[int, ...] = ()  # told more than once; one of them is kept
     outliers: tuple[int, ...] = ()  # far from the bars before and after; kept
     out_of_session: tuple[int, ...] = ()  # neither in the session nor on its grid; kept
     impossible: tuple[int, ...] = ()  # prices that contradict each other or are none; left out
     wrong_day: tuple[int, ...] = ()  # of a date that was not asked for, or has no session; left out
+    in_series: bool = False  # the candles are in the table of time series too
 
 
 class FetchedPart(NamedTuple):
@@ -66,6 +67,17 @@ class CandleStore(Protocol):
             symbols: name of every number in the bars.
             bars: in any order, no two of one symbol and start.
             quality: of every symbol that was asked for, those without a bar too.
+        """
+        ...
+
+    def load(self, day: date, symbols: Collection[str]) -> tuple[Sequence[str], BarBatch]:
+        """What was saved of symbols of a date that is complete.
+
+        Returns:
+            The names of the numbers, and the bars by start, then symbol.
+
+        Raises:
+            DataError: the candles cannot be read.
         """
         ...
 

@@ -244,6 +244,17 @@ def test_questdb_has_every_candle_once_before_its_date_counts(
     assert (symbol, close, volume) == (last["symbol"], last["close"], last["volume"])
 
 
+def test_questdb_catches_up_without_a_request_where_it_came_later(
+    exchange: Exchange, empty_questdb: QuestdbServer, tmp_path: Path
+) -> None:
+    assert download(exchange, tmp_path).code == 0
+    before = downloaded_rows(tmp_path)
+    killed_at("series flushed:2", exchange, tmp_path, **empty_questdb.environment)
+    assert download(exchange, tmp_path, **empty_questdb.environment).numbers["requests"] == 0
+    assert stored_candles(empty_questdb) == 4 * 4 * 374
+    assert downloaded_rows(tmp_path) == before
+
+
 def stored_candles(questdb: QuestdbServer) -> int:
     reader = reader_of(questdb.settings)
     reader.wait_until_visible(60)

@@ -2,18 +2,19 @@
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from quant_platform.domain.errors import DataError
 from quant_platform.domain.money import PAISE_PER_RUPEE
-from quant_platform.domain.ticks import BarBatch
+from quant_platform.domain.ticks import BarBatch, empty_bars
 from quant_platform.ports.broker import Candle
 from quant_platform.ports.candle_store import CandleQuality, FetchedPart
 from quant_platform.ports.object_store import ObjectStore
@@ -81,6 +82,16 @@ class CandleFiles:
         complete = dict(sorted({**known, **quality}.items()))
         self._objects.put(f"{self._folder(day)}/quality.json", io.BytesIO(msgspec.json.encode(complete)))
 
+    def load(self, day: date, symbols: Collection[str]) -> tuple[Sequence[str], BarBatch]:
+        """What was saved of symbols of a date that is complete."""
+        key = f"{self._folder(day)}/candles.parquet"
+        names = pa.array(sorted(symbols), pa.string())
+        if self._objects.find(key) is None:  # none of the date's symbols had a candle
+            return names.to_pylist(), empty_bars(0)
+        table = _read_table(key, self._get(key))
+        table = table.filter(pc.is_in(table["symbol"], names))
+        return names.to_pylist(), _bars(table, names)
+
     def parts(self) -> list[FetchedPart]:
         """Answers that wait for their dates."""
         found = (_PART.search(each.key) for each in self._objects.list(self._incoming))
@@ -141,6 +152,15 @@ def _table(symbols: Sequence[str], bars: BarBatch) -> Any:
     prices = [column / float(PAISE_PER_RUPEE) for column in (bars.open, bars.high, bars.low, bars.close)]
     stamps = pa.array(bars.ts).cast(SCHEMA.field("timestamp").type)
     return pa.table([stamps, names, *map(pa.array, prices), pa.array(bars.volume)], schema=SCHEMA)
+
+
+def _bars(table: Any, names: Any) -> BarBatch:
+    opens, highs, lows, closes = (
+        np.rint(table[name].to_numpy() * PAISE_PER_RUPEE).astype(np.int32) for name in ("open", "high", "low", "close")
+    )
+    stamps = table["timestamp"].cast(pa.int64()).to_numpy()
+    numbers = pc.index_in(table["symbol"], names).to_numpy()
+    return BarBatch(stamps, numbers, opens, highs, lows, closes, table["volume"].to_numpy())
 
 
 def _as_file(table: Any) -> io.BytesIO:

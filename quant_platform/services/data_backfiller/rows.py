@@ -1,5 +1,7 @@
 """Downloaded candles as rows of the table that screens read."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from quant_platform.domain.money import PAISE_PER_RUPEE
@@ -7,7 +9,7 @@ from quant_platform.domain.ticks import BarBatch
 from quant_platform.ports.series_store import CandleRows, Labels
 
 
-def candle_rows(symbols: tuple[str, ...], bars: BarBatch) -> CandleRows:
+def candle_rows(symbols: Sequence[str], bars: BarBatch) -> CandleRows:
     """Rows of ``candles_1m`` of one-minute bars.
 
     Args:

@@ -5,14 +5,16 @@ import time
 
 import structlog
 
-from quant_platform.domain.errors import UnavailableError
+from quant_platform.domain.errors import RateLimitError, UnavailableError
 from quant_platform.hosts.backfill import Downloaded, Progress
 from quant_platform.hosts.backfill_wiring import opened
 from quant_platform.hosts.config import Settings
 from quant_platform.hosts.health import Health
 from quant_platform.hosts.options import DownloadOptions, ServiceOptions
 from quant_platform.hosts.process import Backoff
-from quant_platform.hosts.tasks import until_stopped
+from quant_platform.hosts.tasks import failing_together, until_stopped
+
+TURN_EVERY_S = 5.0
 
 _log = structlog.get_logger(__name__)
 
@@ -21,12 +23,13 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
     """Download what the settings name until all of it is there, or SIGTERM; the next start goes on.
 
     Raises:
-        QuantError: any but :class:`UnavailableError`, which is waited on.
+        QuantError: any but :class:`UnavailableError` and :class:`RateLimitError`, which are waited on.
     """
     download = DownloadOptions(config=options.config)
 
     async def work(_: asyncio.Event) -> None:
-        _tell(await _until_done(settings, download, health))
+        async with failing_together([asyncio.create_task(_keep_turning(health))]):
+            _tell(await _until_done(settings, download, health))
 
     asyncio.run(until_stopped(work))
 
@@ -46,8 +49,16 @@ async def _until_done(settings: Settings, options: DownloadOptions, health: Heal
         try:
             async with opened(settings, options, on_progress) as work:
                 return await work.backfill.run(work.span)
-        except UnavailableError as error:
-            await asyncio.sleep(backoff.pause_after(error, time.monotonic() - began))
+        except (UnavailableError, RateLimitError) as error:
+            reason = UnavailableError(error.what, error.cure)
+            await asyncio.sleep(backoff.pause_after(reason, time.monotonic() - began))
+
+
+async def _keep_turning(health: Health) -> None:
+    """A wait for the broker's rate limit may last half an hour, and is no sign of being stuck."""
+    while True:
+        health.turned()
+        await asyncio.sleep(TURN_EVERY_S)
 
 
 def _tell(downloaded: Downloaded) -> None:

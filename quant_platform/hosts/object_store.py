@@ -5,8 +5,8 @@ from quant_platform.hosts.config import Settings
 from quant_platform.hosts.home import HomeFolder
 
 
-def open_objects(settings: Settings) -> Objects:
-    """The store of the settings.
+def open_objects(settings: Settings, home: HomeFolder) -> Objects:
+    """The store of the settings, or of the home.
 
     Raises:
         ConfigurationError: the address cannot be one, or a key is missing.
@@ -14,7 +14,7 @@ def open_objects(settings: Settings) -> Objects:
     """
     wanted = settings.objects
     if wanted.endpoint_url is None:
-        return Objects.in_folder(HomeFolder(settings.paths.home).objects)
+        return Objects.in_folder(home.objects)
     key_id, secret = wanted.access_key_id, wanted.secret_access_key
     return Objects.in_bucket(
         Bucket(

@@ -21,7 +21,9 @@ def bucket(s3: RealServer) -> Bucket:
     """A bucket that does not exist yet."""
     s3.start()
     wanted = s3.settings.objects
-    assert wanted.endpoint_url and wanted.access_key_id and wanted.secret_access_key
+    assert wanted.endpoint_url
+    assert wanted.access_key_id
+    assert wanted.secret_access_key
     return Bucket(
         wanted.endpoint_url,
         f"test-{secrets.token_hex(6)}",

@@ -15,25 +15,16 @@ from quant_platform.hosts.distributed.lookups import LookupReader, LookupWriter
 from quant_platform.hosts.health import Health
 from quant_platform.ports.ledger_store import HaltFlag, LedgerBlock, OpenPosition
 from quant_platform.ports.state_cache import CacheEntry, StateCache
-from tests.servers import RealServer
+from tests.servers import RedisServer
 
 PATIENCE_S = 5.0  # a busy machine answers late; that nobody waits is tested with the server gone
 HELD = OpenPosition("NSE_EQ:TCS", 10, 1_400_00, 1_05, 1)
 BLOCK = LedgerBlock(balance=-1_05, last_equity=1_398_95, positions=[HELD], moment=7)
 
 
-def url_of(server: RealServer) -> str:
-    return server.settings.redis.url.get_secret_value()
-
-
 @pytest.fixture
-def url(redis_server: RealServer) -> str:
-    """Of an empty Redis that runs, whatever the test before did to it."""
-    redis_server.start()
-    from redis import Redis
-
-    Redis.from_url(url_of(redis_server)).flushall()
-    return url_of(redis_server)
+def url(empty_redis: RedisServer) -> str:
+    return empty_redis.settings.redis.url.get_secret_value()
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -80,7 +71,7 @@ def test_a_value_is_forgotten_when_its_time_is_over(cache: StateCache) -> None:
     assert cache.get(["long"]) == [b"y"]
 
 
-def test_a_dead_redis_is_unavailable_and_works_again_when_restarted(url: str, redis_server: RealServer) -> None:
+def test_a_dead_redis_is_unavailable_and_works_again_when_restarted(url: str, redis_server: RedisServer) -> None:
     cache = RedisCache(url, PATIENCE_S)
     cache.put([CacheEntry("a", b"1", 60)])
     redis_server.kill()
@@ -145,7 +136,7 @@ def test_a_writer_that_ends_has_sent_everything(url: str) -> None:
 
 
 def test_a_cache_that_dies_troubles_nobody_and_gets_the_newest_when_it_is_back(
-    url: str, redis_server: RealServer
+    url: str, redis_server: RedisServer
 ) -> None:
     health = Health("x")
     reader = LookupReader(RedisCache(url, PATIENCE_S))
@@ -163,7 +154,7 @@ def test_a_cache_that_dies_troubles_nobody_and_gets_the_newest_when_it_is_back(
     assert (value_of(health, "quant_cache_failures_total") or 0) > 0
 
 
-def test_a_service_starts_and_ends_without_its_cache(url: str, redis_server: RealServer) -> None:
+def test_a_service_starts_and_ends_without_its_cache(url: str, redis_server: RedisServer) -> None:
     redis_server.kill()
     health = Health("x")
     with LookupWriter(RedisCache(url, PATIENCE_S), health) as writer:

@@ -7,13 +7,17 @@ from sqlalchemy import URL
 from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
 from quant_platform.adapters.cache.redis import RedisCache
 from quant_platform.adapters.ledger.sql import SqlLedger
+from quant_platform.adapters.ticks.questdb_reader import QuestdbReader
 from quant_platform.domain.errors import ConfigurationError
 from quant_platform.hosts.config import Settings
-from quant_platform.hosts.distributed.lookups import LookupWriter
+from quant_platform.hosts.distributed.lookups import LookupReader, LookupWriter
 from quant_platform.hosts.health import Health
 
 if TYPE_CHECKING:
     from quant_platform.adapters.ticks.questdb import QuestdbWriter
+
+READING_PATIENCE_S = 0.25
+"""Of who has another place to look."""
 
 
 def kafka(settings: Settings) -> KafkaBus:
@@ -33,6 +37,15 @@ def postgres(settings: Settings) -> SqlLedger:
         ConfigurationError: the password is missing or wrong, or the schema is newer than the program.
         UnavailableError: Postgres cannot be reached.
     """
+    return SqlLedger(postgres_url(settings))
+
+
+def postgres_url(settings: Settings) -> str:
+    """Where the ledger of the settings is, the password in it.
+
+    Raises:
+        ConfigurationError: the password is missing.
+    """
     wanted = settings.postgres
     if wanted.password is None:
         raise ConfigurationError(
@@ -42,7 +55,25 @@ def postgres(settings: Settings) -> SqlLedger:
     url = URL.create(
         "postgresql+psycopg", wanted.user, wanted.password.get_secret_value(), wanted.host, wanted.port, wanted.database
     )
-    return SqlLedger(url.render_as_string(hide_password=False))
+    return url.render_as_string(hide_password=False)
+
+
+def redis(settings: Settings, health: Health) -> LookupWriter:
+    """The writer of look-ups to the Redis of the settings; nothing is connected yet.
+
+    Raises:
+        ConfigurationError: the address cannot be read.
+    """
+    return LookupWriter(RedisCache(settings.redis.url.get_secret_value()), health)
+
+
+def lookups(settings: Settings) -> LookupReader:
+    """The reader of look-ups from the Redis of the settings, in which a Redis that is away knows nothing.
+
+    Raises:
+        ConfigurationError: the address cannot be read.
+    """
+    return LookupReader(RedisCache(settings.redis.url.get_secret_value(), READING_PATIENCE_S))
 
 
 def series_writer(settings: Settings) -> "QuestdbWriter":
@@ -58,10 +89,8 @@ def series_writer(settings: Settings) -> "QuestdbWriter":
     return QuestdbWriter(wanted.http_url.get_secret_value(), keep_days=wanted.keep_days)
 
 
-def redis(settings: Settings, health: Health) -> LookupWriter:
-    """The writer of look-ups to the Redis of the settings; nothing is connected yet.
-
-    Raises:
-        ConfigurationError: the address cannot be read.
-    """
-    return LookupWriter(RedisCache(settings.redis.url.get_secret_value()), health)
+def series_reader(settings: Settings) -> QuestdbReader:
+    """The time series of the settings, to be read; it connects at the first question."""
+    wanted = settings.questdb
+    password = wanted.pg_password.get_secret_value() if wanted.pg_password else None
+    return QuestdbReader(wanted.pg_host, wanted.pg_port, wanted.pg_user, password)

@@ -114,10 +114,10 @@ class LookupWriter:
 
 
 class LookupReader:
-    """Reads what was left. A value that cannot be read, as one of another version of the program, is not known.
+    """Reads what was left. A cache that is away knows nothing; nor is a value known that cannot be read.
 
     Args:
-        cache: where from; every call raises what it raises.
+        cache: where from.
     """
 
     def __init__(self, cache: StateCache) -> None:
@@ -125,7 +125,7 @@ class LookupReader:
 
     def quotes(self, symbols: Sequence[str]) -> dict[str, EnrichedRecord]:
         """Symbol → its newest tick, of those that are known, in one round trip."""
-        values = self._cache.get([QUOTE.key(symbol) for symbol in symbols])
+        values = self._get([QUOTE.key(symbol) for symbol in symbols])
         found = {symbol: _read(QUOTE, value) for symbol, value in zip(symbols, values, strict=True)}
         return {symbol: quote for symbol, quote in found.items() if quote is not None}
 
@@ -145,8 +145,14 @@ class LookupReader:
         return found
 
     def _one(self, kind: Lookup, of: str = "") -> Any:
-        [value] = self._cache.get([kind.key(of)])
+        [value] = self._get([kind.key(of)])
         return _read(kind, value)
+
+    def _get(self, keys: Sequence[str]) -> list[bytes | None]:
+        try:
+            return self._cache.get(keys)
+        except QuantError:
+            return [None] * len(keys)
 
 
 def _read(kind: Lookup, value: bytes | None) -> Any:

@@ -60,8 +60,9 @@ async def opened(
     broker = UpstoxRest(settings.upstox.base_url, lambda: _token(settings), clock)
     try:
         instruments = await _instruments(broker, settings, options.symbols)
-        with HomeLock(HomeFolder(settings.paths.home).download):
-            store = CandleFiles(open_objects(settings), interval.name)
+        home = HomeFolder(options.home or settings.paths.home)
+        with HomeLock(home.download):
+            store = CandleFiles(open_objects(settings, home), interval.name)
             series = _series(settings, interval)
             try:
                 yield Work(Backfill(broker, clock, store, series, interval, instruments, on_progress), span)

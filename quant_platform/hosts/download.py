@@ -18,7 +18,7 @@ from quant_platform.domain.session import IST
 from quant_platform.domain.ticks import NS_PER_SECOND
 from quant_platform.hosts.backfill import Downloaded, Progress
 from quant_platform.hosts.backfill_wiring import opened
-from quant_platform.hosts.config import PathSettings, Settings, load_settings
+from quant_platform.hosts.config import Settings, load_settings
 from quant_platform.hosts.logs import configure_logs
 from quant_platform.hosts.look import print_json
 from quant_platform.hosts.options import DownloadOptions
@@ -54,8 +54,6 @@ def run(options: DownloadOptions) -> None:
     """
     configure_logs("info")
     settings = load_settings(options.config)
-    if options.home is not None:
-        settings = settings.model_copy(update={"paths": PathSettings(home=options.home)})
     done: list[tuple[str, Downloaded]] = []
 
     async def work(_: asyncio.Event) -> None:

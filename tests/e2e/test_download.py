@@ -145,6 +145,12 @@ def test_a_backtest_over_a_download_is_one_over_the_same_bars(exchange: Exchange
     assert by_the_rules(ours) == by_the_rules(theirs)
 
 
+def test_a_home_of_its_own_gets_the_files(exchange: Exchange, tmp_path: Path) -> None:
+    assert download(exchange, tmp_path, "--home", "elsewhere").code == 0
+    assert not (tmp_path / "user_data").exists()
+    assert len(list((tmp_path / "elsewhere/objects/candles/interval=1m").glob("date=*"))) == 4
+
+
 def test_a_second_download_asks_for_nothing_and_changes_nothing(exchange: Exchange, tmp_path: Path) -> None:
     first = download(exchange, tmp_path).numbers
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / FOLDER).rglob("*.*")}

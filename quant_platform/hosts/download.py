@@ -41,7 +41,8 @@ COLUMNS: Mapping[str, str] = {
     "impossible": "impossible",
     "wrong_day": "wrong day",
 }
-"""Numbers of a :class:`.SymbolReport` and their heads."""
+"""Numbers of a :class:`.SymbolReport` and their heads. A narrow terminal has no room for what is 0 everywhere."""
+ALWAYS_SHOWN = ("days", "candles", "missing")
 
 _log = structlog.get_logger(__name__)
 
@@ -113,16 +114,17 @@ def _print(where: str, downloaded: Downloaded) -> None:
     console = Console(highlight=False)
     if not sys.stdout.isatty():
         console.width = max(console.width, 120)
-    title = f"{downloaded.span.first} to {downloaded.span.last}, {where}"
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
-    table.add_column("symbol")
-    for head in COLUMNS.values():
-        table.add_column(head, justify="right")
     everything = total(downloaded.report)
+    shown = [name for name in COLUMNS if name in ALWAYS_SHOWN or getattr(everything, name)]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("symbol")
+    for name in shown:
+        table.add_column(COLUMNS[name], justify="right")
     for line in _worst_first(downloaded.report):
-        _add(table, line)
+        table.add_row(line.symbol, *_numbers(line, shown))
     table.add_section()
-    _add(table, everything)
+    table.add_row(everything.symbol, *_numbers(everything, shown))
+    console.print(f"{downloaded.span.first} to {downloaded.span.last}: {where}", soft_wrap=True)
     console.print(table)
     if len(downloaded.report) > SYMBOLS_SHOWN:
         console.print(f"{len(downloaded.report) - SYMBOLS_SHOWN} more symbols: see --json")
@@ -145,8 +147,8 @@ def _worst_first(lines: Sequence[SymbolReport]) -> list[SymbolReport]:
     return sorted(lines, key=lambda line: (-amiss(line), line.symbol))[:SYMBOLS_SHOWN]
 
 
-def _add(table: Table, line: SymbolReport) -> None:
-    table.add_row(line.symbol, *(f"{getattr(line, name):,}" for name in COLUMNS))
+def _numbers(line: SymbolReport, names: Sequence[str]) -> list[str]:
+    return [f"{getattr(line, name):,}" for name in names]
 
 
 def _moment(found: Finding) -> datetime:

@@ -3,6 +3,8 @@
 import io
 import json
 import secrets
+import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
@@ -334,6 +336,20 @@ def test_a_full_disk_ends_the_download_with_the_cure_and_room_lets_it_go_on(exch
     assert "check the disk's free space" in done.stderr
     assert download(exchange, tmp_path).code == 0
     assert downloaded_rows(tmp_path) == history_of(exchange)
+
+
+def test_a_stopped_download_says_that_it_goes_on(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        given = {"UPSTOX_BASE_URL": f"http://127.0.0.1:{silent.getsockname()[1]}", "UPSTOX_ACCESS_TOKEN": TOKEN}
+        process = subprocess.Popen(
+            [*QUANT, "download", "--symbols", "INFY"], cwd=tmp_path, env=bare_environment(**given),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        silent.accept()  # it asks, and will wait for the answer
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (1, "")
+    assert "stopped before the download was complete — the same command goes on where it stopped" in err
 
 
 # The service.

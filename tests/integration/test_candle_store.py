@@ -135,6 +135,18 @@ def test_saving_the_same_again_changes_no_byte(tmp_path: Path) -> None:
     assert saved() == saved()
 
 
+def test_candles_whose_quality_a_kill_kept_from_being_written_do_not_count(tmp_path: Path) -> None:
+    store = CandleFiles(Objects.in_folder(tmp_path), "1m")
+    store.save(DAY, (INFY, TCS), bars(DAY, 2), {INFY: GOOD, TCS: GOOD})
+    folder = tmp_path / "candles/interval=1m/date=2026-07-30"
+    whole = (folder / "candles.parquet").read_bytes()
+    (folder / "quality.json").unlink()
+    assert store.stored(DAY, DAY) == {}
+    store.save(DAY, (INFY, TCS), bars(DAY, 2), {INFY: GOOD, TCS: GOOD})
+    assert (folder / "candles.parquet").read_bytes() == whole
+    assert set(store.stored(DAY, DAY)[DAY]) == {INFY, TCS}
+
+
 @pytest.mark.parametrize(("name", "told"), [("quality.json", "is damaged"), ("candles.parquet", "is no candle file")])
 def test_a_damaged_file_is_named_with_the_cure(tmp_path: Path, name: str, told: str) -> None:
     store = CandleFiles(Objects.in_folder(tmp_path), "1m")

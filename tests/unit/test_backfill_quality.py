@@ -168,9 +168,12 @@ def test_findings_are_added_up_by_symbol_and_told_one_by_one() -> None:
     days = [date(2026, 7, 29), BEFORE_THE_AUCTION]
     good = CandleQuality(375, 375)
     bad = CandleQuality(370, 375, gaps=(Gap(5, 3), Gap(9, 2)), duplicates=(7,), wrong_day=(1, 2))
-    stored = {days[0]: {TCS: bad}, days[1]: {TCS: CandleQuality(0, 375), "NSE_EQ:INFY": good}}
+    stored = {days[0]: {TCS: bad}, days[1]: {TCS: CandleQuality(0, 375, gaps=(Gap(3, 375),)), "NSE_EQ:INFY": good}}
     infy, tcs = report(["NSE_EQ:INFY", TCS], stored)
     assert infy[1:] == (1, 0, 375, 0, 0, 0, 0, 0, 0, 0)
     assert tcs[1:] == (2, 1, 370, 2, 5, 1, 0, 0, 0, 2)
     told = [(found.kind, found.start, found.bars) for found in findings([TCS], stored)]
-    assert told == [("gap", 5, 3), ("gap", 9, 2), ("duplicate", 7, 1), ("wrong day", 1, 1), ("wrong day", 2, 1)]
+    assert told == [
+        *(("gap", 5, 3), ("gap", 9, 2), ("duplicate", 7, 1), ("wrong day", 1, 1), ("wrong day", 2, 1)),
+        ("no candles", 3, 375),
+    ]

@@ -162,7 +162,7 @@ class SymbolReport(NamedTuple):
     days: int  # complete ones
     days_without_candles: int
     candles: int
-    gaps: int
+    gaps: int  # of dates with candles
     missing: int  # bars in those gaps
     duplicates: int
     outliers: int
@@ -172,18 +172,22 @@ class SymbolReport(NamedTuple):
 
 
 def report(symbols: Sequence[str], stored: Mapping[date, Mapping[str, CandleQuality]]) -> list[SymbolReport]:
-    """The findings of all dates, added up by symbol, in the order of the symbols."""
+    """The findings of all dates, added up by symbol, in the order of the symbols.
+
+    A date without any candle counts as such, not as missing bars: the stock was not listed, or suspended.
+    """
     lines = []
     for symbol in symbols:
         days = [qualities[symbol] for qualities in stored.values() if symbol in qualities]
+        gaps = [gap for day in days if day.candles for gap in day.gaps]
         lines.append(
             SymbolReport(
                 symbol,
                 days=len(days),
                 days_without_candles=sum(day.candles == 0 for day in days),
                 candles=sum(day.candles for day in days),
-                gaps=sum(len(day.gaps) for day in days),
-                missing=sum(gap.bars for day in days for gap in day.gaps),
+                gaps=len(gaps),
+                missing=sum(gap.bars for gap in gaps),
                 duplicates=sum(len(day.duplicates) for day in days),
                 outliers=sum(len(day.outliers) for day in days),
                 out_of_session=sum(len(day.out_of_session) for day in days),
@@ -199,7 +203,7 @@ class Finding(NamedTuple):
 
     day: date
     symbol: str
-    kind: str  # gap, duplicate, outlier, out of session, impossible, wrong day
+    kind: str  # no candles, gap, duplicate, outlier, out of session, impossible, wrong day
     start: int  # ns UTC, of the bar
     bars: int  # 1, or as many as a gap has
 
@@ -212,7 +216,8 @@ def findings(symbols: Sequence[str], stored: Mapping[date, Mapping[str, CandleQu
             quality = qualities.get(symbol)
             if quality is None:
                 continue
-            found += [Finding(day, symbol, "gap", gap.start, gap.bars) for gap in quality.gaps]
+            gap_kind = "gap" if quality.candles else "no candles"
+            found += [Finding(day, symbol, gap_kind, gap.start, gap.bars) for gap in quality.gaps]
             for kind in ("duplicates", "outliers", "out_of_session", "impossible", "wrong_day"):
                 name = kind.removesuffix("s").replace("_", " ")
                 found += [Finding(day, symbol, name, start, 1) for start in getattr(quality, kind)]

@@ -1,8 +1,12 @@
 """What a download stands on: the broker, its list of symbols, the store, QuestDB, and one download at a time."""
 
+import hashlib
+import os
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
+from pathlib import Path
 from typing import NamedTuple
 
 import structlog
@@ -61,7 +65,7 @@ async def opened(
     try:
         instruments = await _instruments(broker, settings, options.symbols)
         home = HomeFolder(options.home or settings.paths.home)
-        with HomeLock(home.download):
+        with HomeLock(_lock_folder(settings, home)):
             store = CandleFiles(open_objects(settings, home), interval.name)
             series = _series(settings, interval)
             try:
@@ -71,6 +75,15 @@ async def opened(
                     series.close()
     finally:
         await broker.close()
+
+
+def _lock_folder(settings: Settings, home: HomeFolder) -> HomeFolder:
+    """What this machine's downloads into one store take turns on; beside a bucket a home may be read-only."""
+    wanted = settings.objects
+    if wanted.endpoint_url is None:
+        return home.download
+    bucket = hashlib.sha256(f"{wanted.endpoint_url}/{wanted.bucket}".encode()).hexdigest()[:12]
+    return HomeFolder(Path(tempfile.gettempdir()) / f"quant-download-{os.getuid()}-{bucket}")
 
 
 def _token(settings: Settings) -> str:

@@ -218,7 +218,7 @@ def test_a_bucket_gets_the_same_files_though_the_download_is_killed(
     killed_at("date saved:1", exchange, tmp_path, **there)
     numbers = download(exchange, tmp_path, **there).numbers
     assert "bucket test-" in numbers["store"]
-    assert not (tmp_path / "user_data" / "objects").exists()
+    assert not (tmp_path / "user_data").exists()
 
     in_a_folder = tmp_path / "plain"
     in_a_folder.mkdir()

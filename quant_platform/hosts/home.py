@@ -40,6 +40,11 @@ class HomeFolder:
         return self.root / "objects"
 
     @property
+    def download(self) -> "HomeFolder":
+        """What one download at a time holds; a platform may run beside it."""
+        return HomeFolder(self.root / "download")
+
+    @property
     def lock_file(self) -> Path:
         """The file that a running platform holds locked."""
         return self.root / "lock"

@@ -119,6 +119,29 @@ class ScanOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class DownloadOptions:
+    """History into the object store.
+
+    Attributes:
+        symbols: ``NSE_EQ:RELIANCE``…, empty for those of the settings.
+        first: first IST date, None for as many days before the last as the settings say.
+        last: last IST date, inclusive, None for yesterday.
+        interval: of the candles: ``1m``, ``15m``, ``1h``, ``1d``.
+        home: in whose folder ``objects`` candles go where the settings name no bucket; None for the settings' own.
+        json: print one JSON object last on standard output, and no tables.
+        config: the settings file asked for, None for the usual one.
+    """
+
+    symbols: Sequence[str] = ()
+    first: date | None = None
+    last: date | None = None
+    interval: str = "1m"
+    home: Path | None = None
+    json: bool = False
+    config: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LookOptions:
     """A look into the stored ledger, without SQL.
 

@@ -91,7 +91,8 @@ class KafkaWriter:
     def close(self) -> None:
         """Let go of the connection; what was not flushed is dropped."""
         self._producer.purge()
-        self._producer.flush(0)
+        with contextlib.suppress(KafkaException):  # a writer that was fenced off says so once more
+            self._producer.flush(0)
 
     def _send(self, topic: str, key: bytes, value: bytes, headers: Headers, partition: int | None) -> None:
         self._raise_refusal()

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from quant_platform.domain.errors import UnavailableError
+from quant_platform.domain.errors import DataError, UnavailableError
 from quant_platform.domain.topics import SCHEMA_VERSION, Topic
 from quant_platform.ports.bus import (
     GroupReader,
@@ -141,6 +141,14 @@ class _MemoryReader:
         found: list[Record] = []
         for number in sorted(self._places.keys() - self._held):
             place = self._places[number]
+            if number >= len(partitions):
+                raise DataError(
+                    f"topic {self._topic} has {len(partitions)} partitions, and reading goes on in number {number}"
+                )
+            if place > len(partitions[number]):
+                raise DataError(
+                    f"topic {self._topic} has no record at the place where reading goes on in partition {number}"
+                )
             taken = partitions[number][place : place + most - len(found)]
             self._places[number] = place + len(taken)
             found += taken
@@ -263,4 +271,3 @@ class _MemoryTransactionalWriter(_MemoryWriter):
             raise UnavailableError(
                 f"another writer of transactions took the name {self._name}", "give every instance a name of its own"
             )
-

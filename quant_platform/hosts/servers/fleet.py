@@ -1,11 +1,12 @@
 """The servers of one home: started, waited for, ended, and what is known about each kept in ``servers.json``."""
 
+import contextlib
 import os
 import secrets
 import shutil
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -15,12 +16,15 @@ from quant_platform.domain.errors import UnavailableError, UsageError
 from quant_platform.hosts.options import PortChoice
 from quant_platform.hosts.servers import processes
 from quant_platform.hosts.servers.kafka import Kafka
+from quant_platform.hosts.servers.minio import Minio
 from quant_platform.hosts.servers.postgres import Postgres
 from quant_platform.hosts.servers.processes import ProcessMark
 from quant_platform.hosts.servers.programs import locked
+from quant_platform.hosts.servers.questdb import Questdb
+from quant_platform.hosts.servers.redis import Redis
 from quant_platform.hosts.servers.server import ADDRESS, Place, Server
 
-SERVERS: Mapping[str, Server] = {server.name: server for server in (Kafka(), Postgres())}
+SERVERS: Mapping[str, Server] = {server.name: server for server in (Kafka(), Postgres(), Questdb(), Redis(), Minio())}
 
 READY_WITHIN_S = 120.0
 STOPPED_WITHIN_S = 30.0
@@ -63,16 +67,6 @@ class Fleet:
         self._folder = folder.absolute()
         self._exit_with_parent = exit_with_parent
 
-    def fetch(self, names: Sequence[str] = ()) -> None:
-        """Have the programs of these servers (all when empty) on this machine, started or not.
-
-        Raises:
-            UsageError: there is no server of this name.
-            UnavailableError: a program cannot be had.
-        """
-        for server in _named(names):
-            server.fetch()
-
     def up(self, names: Sequence[str] = (), ports: PortChoice | None = None) -> None:
         """Start what does not run and wait until everything named answers.
 
@@ -83,14 +77,24 @@ class Fleet:
 
         Raises:
             UsageError: there is no server of this name.
-            UnavailableError: one could not be started; the others run.
+            UnavailableError: some could not be started; the others run.
         """
-        chosen = _named(names)
+        wanted = servers_named(names)
         self._make_folder()
+        failures: list[UnavailableError] = []
         with locked(self._folder / "lock"):
-            started = [server for server in chosen if self._start(server, ports)]
+            started = []
+            for server in wanted:
+                with _gathered(failures):
+                    if self._start(server, ports):
+                        started.append(server)
             for server in started:
-                self._wait(server)
+                with _gathered(failures):
+                    self._wait(server)
+        if failures:
+            raise UnavailableError(
+                "; ".join(each.what for each in failures), "; ".join(dict.fromkeys(each.cure for each in failures))
+            )
 
     def down(self, names: Sequence[str] = (), *, purge: bool = False) -> None:
         """End what we started, and with ``purge`` delete its data, ports and passwords too.
@@ -98,11 +102,11 @@ class Fleet:
         Raises:
             UsageError: there is no server of this name.
         """
-        chosen = _named(names)
+        wanted = servers_named(names)
         if not self._folder.is_dir():
             return
         with locked(self._folder / "lock"):
-            for server in chosen:
+            for server in wanted:
                 kept = self._read().get(server.name)
                 if kept is None:
                     continue
@@ -124,7 +128,7 @@ class Fleet:
         """The variables under which the platform finds them, passwords included; of those once started only."""
         known = self._read()
         found: dict[str, str] = {}
-        for server in _named(names):
+        for server in servers_named(names):
             if server.name in known:
                 found |= server.environment(self._place(server, known[server.name]))
         return found
@@ -155,7 +159,7 @@ class Fleet:
                     "end that one, or take another port: quant servers up --ports free",
                 )
         place = self._place(server, kept)
-        place.folder.mkdir(exist_ok=True)
+        place.folder.mkdir(mode=0o700, exist_ok=True)
         launch = server.launch(place)
         kept.process = processes.start(launch, self._log(server), exit_with_parent=self._exit_with_parent)
         self._write(server.name, kept)
@@ -224,7 +228,21 @@ class Fleet:
         unfinished.replace(self._folder / "servers.json")
 
 
-def _named(names: Sequence[str]) -> list[Server]:
+@contextlib.contextmanager
+def _gathered(failures: list[UnavailableError]) -> Iterator[None]:
+    """Go on after a failure, which is told with the others in the end."""
+    try:
+        yield
+    except UnavailableError as error:
+        failures.append(error)
+
+
+def servers_named(names: Sequence[str]) -> list[Server]:
+    """The servers of these names, all when empty.
+
+    Raises:
+        UsageError: there is none of this name.
+    """
     for name in names:
         if name not in SERVERS:
             raise UsageError(f"there is no server {name!r}", f"choose among {', '.join(SERVERS)}")

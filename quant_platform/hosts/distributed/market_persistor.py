@@ -12,7 +12,7 @@ from quant_platform.domain.records import (
     TICK,
     BarsRecord,
     ClockRecord,
-    EnrichedRecord,
+    FeaturesRecord,
     GreeksRecord,
     Reader,
 )
@@ -41,13 +41,13 @@ INPUTS = (
     Input(
         topics.ENRICHED_TICKS,
         NAME,
-        {TICK: Reader(EnrichedRecord), BAR: Reader(BarsRecord), CLOCK: Reader(ClockRecord)},
+        {TICK: Reader(FeaturesRecord), BAR: Reader(BarsRecord), CLOCK: Reader(ClockRecord)},
     ),
     Input(topics.OPTION_GREEKS, f"{NAME}.greeks", {TICK: Reader(GreeksRecord)}),
 )
 
 _STORED: tuple[tuple[type[Any], Table[Any], Callable[[list[Any]], Any]], ...] = (
-    (EnrichedRecord, TICKS, tick_rows),
+    (FeaturesRecord, TICKS, tick_rows),
     (BarsRecord, CANDLES_1M, candle_rows),
     (GreeksRecord, OPTION_GREEKS, greeks_rows),
 )

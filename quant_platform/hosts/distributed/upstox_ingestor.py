@@ -2,12 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from datetime import date
 
 from quant_platform.adapters.clock.lockstep import LockstepClock
 from quant_platform.domain.errors import UnavailableError
 from quant_platform.domain.instruments import Instrument, SymbolTable
-from quant_platform.domain.records import Reader
 from quant_platform.domain.session import session_on
 from quant_platform.domain.ticks import LEVELS
 from quant_platform.domain.topics import EQUITY_TICKS, SCANNER_SUGGESTIONS
@@ -15,7 +15,7 @@ from quant_platform.hosts import wiring
 from quant_platform.hosts.config import Settings
 from quant_platform.hosts.days import days_between, end_of_day
 from quant_platform.hosts.distributed.connections import kafka, postgres
-from quant_platform.hosts.distributed.intake import Intake
+from quant_platform.hosts.distributed.suggestions import follow_suggestions
 from quant_platform.hosts.distributed.tick_stream import TickStream
 from quant_platform.hosts.feed_host import FeedHost
 from quant_platform.hosts.health import Health
@@ -29,7 +29,6 @@ from quant_platform.protocol.upstox.paths import API_HOST
 from quant_platform.services.ingestion.normalise import Normaliser
 
 FLUSH_EVERY_S = 0.1
-SUGGESTIONS_WAIT_S = 0.2
 
 
 def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
@@ -167,20 +166,12 @@ class Ingestor:
 
     async def _follow_suggestions(self, host: FeedHost, bus: Bus) -> None:
         """Subscribe what the scanner picks, within a second."""
-        topic = SCANNER_SUGGESTIONS.name
-        reader = bus.reader(topic, await asyncio.to_thread(bus.ends, topic))
-        writer = bus.writer()
-        intake = Intake({"": Reader(list[str])}, writer, self._health)
         known = {instrument.symbol for instrument in host.universe}
-        try:
-            while True:
-                records = await asyncio.to_thread(reader.poll, 100, SUGGESTIONS_WAIT_S)
-                for _, picks in intake.read(records):
-                    if picks is not None:
-                        await host.subscribe([symbol for symbol in picks if symbol in known])
-        finally:
-            writer.close()
-            reader.close()
+
+        async def subscribe(picks: Sequence[str]) -> None:
+            await host.subscribe([symbol for symbol in picks if symbol in known])
+
+        await follow_suggestions(bus, self._health, subscribe)
 
 
 async def _flushed(writer: RecordWriter, health: Health) -> None:

@@ -26,6 +26,8 @@ _COMPACTED = {
     "min.cleanable.dirty.ratio": "0.05",
     "max.compaction.lag.ms": "120000",
 }
+_NO_LEADER_YET = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+"""So a topic that was just made answers for a moment."""
 _DEAD_RECORD_BYTES = 4 * 2**20
 """Dead letters carry whatever any topic took, and the reason beside it."""
 
@@ -97,10 +99,17 @@ class KafkaBus:
         """
         places = [TopicPartition(topic, number) for number in range(self.partitions(topic))]
         newest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        asked = self._admin.list_offsets(dict.fromkeys(places, newest))
-        return {
-            place.partition: self._ask(partial(future.result, ASK_WITHIN_S)).offset for place, future in asked.items()
-        }
+        give_up = time.monotonic() + ASK_WITHIN_S
+        while True:
+            asked = self._admin.list_offsets(dict.fromkeys(places, newest))
+            try:
+                return {place.partition: future.result(ASK_WITHIN_S).offset for place, future in asked.items()}
+            except KafkaException as error:
+                if error.args[0].code() not in _NO_LEADER_YET or time.monotonic() > give_up:
+                    raise unavailable(
+                        f"the ends of topic {topic} cannot be asked for", error, self._options.bootstrap_servers
+                    ) from None
+            time.sleep(0.02)
 
     def remove(self, topics: Sequence[Topic]) -> None:
         """Delete topics and what is in them; those that are not there are passed over. Returns when they are gone.
@@ -142,9 +151,9 @@ class KafkaBus:
         """Every committed record of some partitions from an offset to where they end now, each partition's in order.
 
         Raises:
-            UnavailableError: Kafka cannot be reached.
+            UnavailableError: Kafka cannot be reached, or a transaction stays open.
         """
-        return history(self._options.bootstrap_servers, topic, start)
+        return history(self._options.bootstrap_servers, topic, start, self.ends(topic))
 
     def writer(self) -> KafkaWriter:
         """An idempotent writer that waits for every replica."""

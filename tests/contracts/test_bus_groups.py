@@ -27,6 +27,23 @@ def test_a_group_goes_on_after_its_last_commit(any_bus: Bus) -> None:
     other.close()
 
 
+def test_a_group_is_behind_by_what_it_has_not_committed_and_at_rest_by_nothing(any_bus: Bus) -> None:
+    assert any_bus.behind("group", THINGS.name) == 0
+    write(any_bus, *"abc")
+    write(any_bus, "d", partition=1)
+    assert any_bus.behind("group", THINGS.name) == 4
+    reader = any_bus.group_reader("group", "one", THINGS.name)
+    read = take(reader, 4)
+    assert any_bus.behind("group", THINGS.name) == 4
+    (second,) = (record for record in read if record.value == b"b")
+    reader.commit(following(second))
+    assert any_bus.behind("group", THINGS.name) == 2
+    reader.commit(reader.positions())
+    assert any_bus.behind("group", THINGS.name) == 0
+    assert any_bus.behind("another group", THINGS.name) == 4
+    reader.close()
+
+
 def test_a_reader_is_told_its_partitions_before_their_records(any_bus: Bus) -> None:
     write(any_bus, "a")
     told: list[int] = []

@@ -270,36 +270,36 @@ def test_the_ingestor_follows_suggestions_that_it_can_read_and_sets_the_rest_asi
         Bad(b'["' + b"X" * MAX_RECORD_BYTES + b'"]', "bytes are too many", kind=""),
     ]
     post.bus.ensure([SCANNER_SUGGESTIONS])
+    for number, bad in enumerate(faults):
+        post.put(SCANNER_SUGGESTIONS, f"{SYMBOL} {number}", bad)
+        post.put(SCANNER_SUGGESTIONS, SYMBOL, Bad(b'["%d"]' % number, "", kind=""))
     subscribed: list[str] = []
-
-    async def follow() -> None:
-        done = asyncio.Event()
-
-        async def subscribe(picks: Sequence[str]) -> None:
-            subscribed.extend(picks)
-            if picks == ["last"]:
-                done.set()
-
-        task = asyncio.create_task(follow_suggestions(post.bus, health, subscribe))
-        await asyncio.sleep(0)
-        while not done.is_set():
-            if not subscribed:
-                # What was suggested before the ingestor came is of no use to it: send until it listens.
-                post.put(SCANNER_SUGGESTIONS, SYMBOL, Bad(b'["first"]', "", kind=""))
-                await asyncio.sleep(0.3)
-                continue
-            for number, bad in enumerate(faults):
-                post.put(SCANNER_SUGGESTIONS, f"{SYMBOL} {number}", bad)
-                post.put(SCANNER_SUGGESTIONS, SYMBOL, Bad(b'["%d"]' % number, "", kind=""))
-            post.put(SCANNER_SUGGESTIONS, SYMBOL, Bad(b'["last"]', "", kind=""))
-            await asyncio.wait_for(done.wait(), 60)
-        for _ in range(TURNS):
-            if len(await asyncio.to_thread(post.dead_letters, SCANNER_SUGGESTIONS)) == len(faults):
-                break
-            await asyncio.sleep(0.05)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    asyncio.run(follow())
-    assert [each for each in subscribed if each != "first"] == [*map(str, range(len(faults))), "last"]
+    asyncio.run(followed(post.bus, health, 0, subscribed))
+    assert subscribed == [*map(str, range(len(faults)))]
     require_set_aside(post, SCANNER_SUGGESTIONS, faults, health)
+
+
+async def followed(bus: Bus, health: Health, start: int, subscribed: list[str]) -> None:
+    """Follow the suggestions that are there to the last of them."""
+    end = bus.ends(SCANNER_SUGGESTIONS.name)[0]
+    done = asyncio.Event()
+
+    async def subscribe(picks: Sequence[str]) -> None:
+        subscribed.extend(picks)
+
+    def went_on(following: int) -> None:
+        if following == end:
+            done.set()
+
+    following = asyncio.create_task(follow_suggestions(bus, health, start, subscribe, went_on))
+    await asyncio.wait_for(done.wait(), 60)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+
+
+def test_the_ingestor_takes_the_oldest_suggestion_where_its_place_is_gone(post: Post) -> None:
+    post.bus.ensure([SCANNER_SUGGESTIONS])
+    post.put(SCANNER_SUGGESTIONS, "", Bad(b'["A"]', "", kind=""))
+    subscribed: list[str] = []
+    asyncio.run(followed(post.bus, Health("upstox_ingestor"), 7, subscribed))
+    assert subscribed == ["A"]

@@ -1,13 +1,13 @@
 """The message bus on Kafka: topics are made and asked for here; records are read and written next door."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, not_there, unavailable
@@ -97,19 +97,24 @@ class KafkaBus:
         Raises:
             UnavailableError: Kafka cannot be reached, or the topic is not there yet.
         """
-        places = [TopicPartition(topic, number) for number in range(self.partitions(topic))]
         newest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        give_up = time.monotonic() + ASK_WITHIN_S
-        while True:
-            asked = self._admin.list_offsets(dict.fromkeys(places, newest))
-            try:
-                return {place.partition: future.result(ASK_WITHIN_S).offset for place, future in asked.items()}
-            except KafkaException as error:
-                if error.args[0].code() not in _NO_LEADER_YET or time.monotonic() > give_up:
-                    raise unavailable(
-                        f"the ends of topic {topic} cannot be asked for", error, self._options.bootstrap_servers
-                    ) from None
-            time.sleep(0.02)
+        return self._offsets(topic, range(self.partitions(topic)), newest)
+
+    def behind(self, group: str, topic: str) -> int:
+        """Offsets of a topic that a group has not committed yet, whichever of its readers has to.
+
+        Raises:
+            UnavailableError: Kafka cannot be reached, or the topic is not there yet.
+        """
+        ends = self.ends(topic)
+        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, number) for number in ends])
+        answer = self._admin.list_consumer_group_offsets([asked])[group]
+        found = self._ask(partial(answer.result, ASK_WITHIN_S)).topic_partitions
+        reached = {place.partition: place.offset for place in found if place.offset >= 0}
+        if missing := ends.keys() - reached.keys():
+            oldest: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+            reached |= self._offsets(topic, missing, oldest)
+        return sum(max(end - reached[partition], 0) for partition, end in ends.items())
 
     def remove(self, topics: Sequence[Topic]) -> None:
         """Delete topics and what is in them; those that are not there are passed over. Returns when they are gone.
@@ -184,6 +189,20 @@ class KafkaBus:
                     timed_out,
                     self._options.bootstrap_servers,
                 )
+            time.sleep(0.02)
+
+    def _offsets(self, topic: str, partitions: Iterable[int], which: OffsetSpec) -> dict[int, int]:
+        wanted = {TopicPartition(topic, number): which for number in partitions}
+        give_up = time.monotonic() + ASK_WITHIN_S
+        while True:
+            asked = self._admin.list_offsets(wanted)
+            try:
+                return {place.partition: future.result(ASK_WITHIN_S).offset for place, future in asked.items()}
+            except KafkaException as error:
+                if error.args[0].code() not in _NO_LEADER_YET or time.monotonic() > give_up:
+                    raise unavailable(
+                        f"the ends of topic {topic} cannot be asked for", error, self._options.bootstrap_servers
+                    ) from None
             time.sleep(0.02)
 
     def _ask(self, call: Callable[[], T]) -> T:

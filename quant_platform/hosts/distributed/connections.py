@@ -1,11 +1,16 @@
 """Which adapter stands behind which port of a distributed service."""
 
+from typing import TYPE_CHECKING
+
 from sqlalchemy import URL
 
 from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
 from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.domain.errors import ConfigurationError
 from quant_platform.hosts.config import Settings
+
+if TYPE_CHECKING:
+    from quant_platform.adapters.ticks.questdb import QuestdbWriter
 
 
 def kafka(settings: Settings) -> KafkaBus:
@@ -25,13 +30,34 @@ def postgres(settings: Settings) -> SqlLedger:
         ConfigurationError: the password is missing or wrong, or the schema is newer than the program.
         UnavailableError: Postgres cannot be reached.
     """
+    return SqlLedger(postgres_url(settings).render_as_string(hide_password=False))
+
+
+def postgres_url(settings: Settings) -> URL:
+    """Where the ledger of the settings is, with the password, which it does not show.
+
+    Raises:
+        ConfigurationError: the password is missing.
+    """
     wanted = settings.postgres
     if wanted.password is None:
         raise ConfigurationError(
             "setting postgres.password is missing",
             "set POSTGRES_PASSWORD; `quant servers env` prints that of our servers",
         )
-    url = URL.create(
+    return URL.create(
         "postgresql+psycopg", wanted.user, wanted.password.get_secret_value(), wanted.host, wanted.port, wanted.database
     )
-    return SqlLedger(url.render_as_string(hide_password=False))
+
+
+def series_writer(settings: Settings) -> "QuestdbWriter":
+    """The time series of the settings, to be written.
+
+    Raises:
+        ConfigurationError: the URL cannot be read.
+    """
+    # Brings pandas along, which no other service has to load.
+    from quant_platform.adapters.ticks.questdb import QuestdbWriter  # noqa: PLC0415
+
+    wanted = settings.questdb
+    return QuestdbWriter(wanted.http_url.get_secret_value(), keep_days=wanted.keep_days)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from quant_platform.adapters.bus.kafka import KafkaBus
 from quant_platform.adapters.bus.memory import MemoryBus
 from quant_platform.adapters.ledger.sql import SqlLedger
+from quant_platform.adapters.ticks.memory import MemorySeries
 from quant_platform.domain.records import (
     BAR,
     CLOCK,
@@ -19,11 +20,13 @@ from quant_platform.domain.records import (
     TICK,
     ClockRecord,
     EnrichedRecord,
+    GreeksRecord,
     TickRecord,
     encode,
 )
-from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS, SCANNER_SUGGESTIONS, Topic
+from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS, OPTION_GREEKS, SCANNER_SUGGESTIONS, Topic
 from quant_platform.hosts.distributed.feature_engine import FeatureEngineService
+from quant_platform.hosts.distributed.market_persistor import MarketPersistorService
 from quant_platform.hosts.distributed.strategy_runtime import RuntimePlan, StrategyRuntimeService
 from quant_platform.hosts.distributed.suggestions import follow_suggestions
 from quant_platform.hosts.health import Health
@@ -31,6 +34,8 @@ from quant_platform.hosts.process import STEPS, StreamService
 from quant_platform.hosts.strategies import load_strategy
 from quant_platform.ports.bus import Bus, Record
 from quant_platform.ports.ledger_store import RunRequest, RunSummary
+from quant_platform.ports.series_store import OPTION_GREEKS as GREEKS_TABLE
+from quant_platform.ports.series_store import TICKS, Table
 from tests.servers import KafkaServer
 
 SYMBOL = "NSE_EQ:SBIN"
@@ -204,6 +209,37 @@ def test_the_feature_engine_enriches_what_it_can_read_and_sets_the_rest_aside(po
 
 def values(bus: Bus, topic: Topic) -> list[bytes]:
     return [record.value for record in bus.history(topic.name, {0: 0})]
+
+
+@pytest.mark.parametrize("topic", [ENRICHED_TICKS, OPTION_GREEKS], ids=["ticks", "greeks"])
+def test_the_market_persistor_stores_what_it_can_read_and_sets_the_rest_aside(post: Post, topic: Topic) -> None:
+    health = Health("market_persistor")
+    good = enriched if topic is ENRICHED_TICKS else greeks
+    faults = market_faults(enriched(NS)) if topic is ENRICHED_TICKS else greeks_faults(greeks(NS))
+    store = MemorySeries()
+    service = MarketPersistorService(post.bus, lambda: store, health, instance="1", flush_rows=1000, flush_s=0.1)
+    table: Table[Any] = TICKS if topic is ENRICHED_TICKS else GREEKS_TABLE
+    with opened(service) as turn_until:
+        interleaved(post, topic, faults, good)
+        turn_until(lambda: store.newest(table, SYMBOL, 1000).timestamp.size == len(faults) + 1)
+    require_set_aside(post, topic, faults, health)
+    assert post.bus.behind(f"market_persistor{'' if topic is ENRICHED_TICKS else '.greeks'}", topic.name) == 0
+
+
+def greeks(ts: int) -> bytes:
+    return encode(GreeksRecord(SYMBOL, ts, 100.0, None, None, None, None, None, None, None))
+
+
+def greeks_faults(good: bytes) -> list[Bad]:
+    return [
+        Bad(b"{", "truncated"),
+        Bad(good.replace(b'"iv":null,', b""), "missing required field `iv`"),
+        Bad(good.replace(b'"iv":null', b'"iv":"high"'), "iv"),
+        Bad(good.replace(b"NSE_EQ:SBIN", b"SBIN"), "'SBIN' names no segment"),
+        Bad(good, "schema 2 is not known", schema="2"),
+        Bad(good, "kind 'bar' is not known", kind=BAR),
+        Bad(good[:-1] + b" " * MAX_RECORD_BYTES + b"}", "bytes are too many"),
+    ]
 
 
 def runtime(bus: Bus, health: Health, folder: Path, over: list[RunSummary]) -> StrategyRuntimeService:

@@ -168,8 +168,10 @@ class Bus(Protocol):
     def history(self, topic: str, start: Mapping[int, int]) -> Iterator[Record]:
         """Every committed record of some partitions from an offset to where they end now, each partition's in order.
 
+        Waits for transactions that are open there: whether one was committed already, its records do not tell.
+
         Raises:
-            UnavailableError: the bus cannot be reached.
+            UnavailableError: the bus cannot be reached, the topic is not there yet, or a transaction stays open.
         """
         ...
 

@@ -4,17 +4,8 @@ import time
 
 import pytest
 
-from quant_platform.adapters.bus.memory import MemoryBus
 from quant_platform.ports.bus import Bus
-from tests.contracts.test_bus import OTHERS, THINGS, WITHIN_S, following, take, values, write
-
-
-@pytest.fixture(params=["memory", "kafka"])
-def any_bus(request: pytest.FixtureRequest) -> Bus:
-    """An empty bus with two topics."""
-    made: Bus = MemoryBus() if request.param == "memory" else request.getfixturevalue("bus")
-    made.ensure([THINGS, OTHERS])
-    return made
+from tests.contracts.bus_rig import THINGS, WITHIN_S, following, take, values, write
 
 
 def test_a_group_is_behind_by_what_it_has_not_committed(any_bus: Bus) -> None:

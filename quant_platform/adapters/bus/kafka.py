@@ -26,6 +26,8 @@ _COMPACTED = {
     "min.cleanable.dirty.ratio": "0.05",
     "max.compaction.lag.ms": "120000",
 }
+_NO_LEADER_YET = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+"""So a topic that was just made answers for a moment."""
 _DEAD_RECORD_BYTES = 4 * 2**20
 """Dead letters carry whatever any topic took, and the reason beside it."""
 
@@ -159,9 +161,9 @@ class KafkaBus:
         """Every committed record of some partitions from an offset to where they end now, each partition's in order.
 
         Raises:
-            UnavailableError: Kafka cannot be reached.
+            UnavailableError: Kafka cannot be reached, or a transaction stays open.
         """
-        return history(self._options.bootstrap_servers, topic, start)
+        return history(self._options.bootstrap_servers, topic, start, self.ends(topic))
 
     def writer(self) -> KafkaWriter:
         """An idempotent writer that waits for every replica."""
@@ -181,12 +183,6 @@ class KafkaBus:
             config["max.message.bytes"] = str(_DEAD_RECORD_BYTES)
         return NewTopic(topic.name, topic.partitions or self._options.partitions, config=config)
 
-    def _offsets(self, topic: str, partitions: Iterable[int], which: OffsetSpec) -> dict[int, int]:
-        asked = self._admin.list_offsets({TopicPartition(topic, number): which for number in partitions})
-        return {
-            place.partition: self._ask(partial(future.result, ASK_WITHIN_S)).offset for place, future in asked.items()
-        }
-
     def _wait_for(self, names: set[str]) -> None:
         """A topic is made by the controller, and known to the broker that we ask a moment later."""
         give_up = time.monotonic() + ASK_WITHIN_S
@@ -198,6 +194,20 @@ class KafkaBus:
                     timed_out,
                     self._options.bootstrap_servers,
                 )
+            time.sleep(0.02)
+
+    def _offsets(self, topic: str, partitions: Iterable[int], which: OffsetSpec) -> dict[int, int]:
+        wanted = {TopicPartition(topic, number): which for number in partitions}
+        give_up = time.monotonic() + ASK_WITHIN_S
+        while True:
+            asked = self._admin.list_offsets(wanted)
+            try:
+                return {place.partition: future.result(ASK_WITHIN_S).offset for place, future in asked.items()}
+            except KafkaException as error:
+                if error.args[0].code() not in _NO_LEADER_YET or time.monotonic() > give_up:
+                    raise unavailable(
+                        f"the ends of topic {topic} cannot be asked for", error, self._options.bootstrap_servers
+                    ) from None
             time.sleep(0.02)
 
     def _ask(self, call: Callable[[], T]) -> T:

@@ -189,17 +189,22 @@ class KafkaReader:
         raise unavailable(f"topic {self._topic} cannot be read", error or KafkaError(KafkaError._FAIL), self._servers)
 
 
-def history(servers: str, topic: str, start: Mapping[int, int]) -> Iterator[Record]:
-    """Every committed record of some partitions from an offset to where they end now, each partition's in order.
+def history(servers: str, topic: str, start: Mapping[int, int], ends: Mapping[int, int]) -> Iterator[Record]:
+    """Every committed record of some partitions between two offsets, each partition's in order.
+
+    A commit returns before every partition has its mark, and until then the records in front of it cannot be read: so
+    an end counts as reached only when whatever stands there is committed or dropped.
 
     Raises:
-        UnavailableError: Kafka cannot be reached, or does not answer in time.
+        UnavailableError: Kafka cannot be reached, or a transaction stays open.
     """
+    under_way = {partition: ends[partition] for partition, offset in start.items() if offset < ends[partition]}
+    if not under_way:
+        return
     reader = KafkaReader(servers, topic, {"group.id": f"history of {topic}", "enable.partition.eof": True})
     consumer = reader.consumer
-    under_way = set(start)
     try:
-        consumer.assign([TopicPartition(topic, partition, offset) for partition, offset in start.items()])
+        consumer.assign([TopicPartition(topic, partition, start[partition]) for partition in under_way])
         give_up = time.monotonic() + ASK_WITHIN_S
         while under_way:
             with named(servers):
@@ -208,14 +213,18 @@ def history(servers: str, topic: str, start: Mapping[int, int]) -> Iterator[Reco
                 error = message.error()
                 if error is None:
                     yield record_of(message)
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    under_way.discard(message.partition())
-                else:
+                elif error.code() != KafkaError._PARTITION_EOF:
                     raise unavailable(f"topic {topic} cannot be read", error, servers)
+                elif (message.offset() or 0) >= under_way.get(message.partition() or 0, 0):
+                    under_way.pop(message.partition() or 0, None)
             if messages:
                 give_up = time.monotonic() + ASK_WITHIN_S
             elif time.monotonic() > give_up:
-                raise unavailable(f"topic {topic} does not come to its end", KafkaError(KafkaError._TIMED_OUT), servers)
+                raise unavailable(
+                    f"topic {topic} cannot be read to its end, where a transaction is open",
+                    KafkaError(KafkaError._TIMED_OUT),
+                    servers,
+                )
     finally:
         reader.close()
 

@@ -83,7 +83,7 @@ class MemoryBus:
         return {number: len(records) for number, records in enumerate(self.records_of(topic))}
 
     def behind(self, group: str, topic: str) -> int:
-        """Offsets of a topic that a group has not committed yet.
+        """Offsets of a topic that a group has not committed yet, whichever of its readers has to.
 
         Raises:
             UnavailableError: the topic is not there yet.

@@ -30,16 +30,24 @@ def postgres(settings: Settings) -> SqlLedger:
         ConfigurationError: the password is missing or wrong, or the schema is newer than the program.
         UnavailableError: Postgres cannot be reached.
     """
+    return SqlLedger(postgres_url(settings).render_as_string(hide_password=False))
+
+
+def postgres_url(settings: Settings) -> URL:
+    """Where the ledger of the settings is, with the password, which it does not show.
+
+    Raises:
+        ConfigurationError: the password is missing.
+    """
     wanted = settings.postgres
     if wanted.password is None:
         raise ConfigurationError(
             "setting postgres.password is missing",
             "set POSTGRES_PASSWORD; `quant servers env` prints that of our servers",
         )
-    url = URL.create(
+    return URL.create(
         "postgresql+psycopg", wanted.user, wanted.password.get_secret_value(), wanted.host, wanted.port, wanted.database
     )
-    return SqlLedger(url.render_as_string(hide_password=False))
 
 
 def series_writer(settings: Settings) -> "QuestdbWriter":

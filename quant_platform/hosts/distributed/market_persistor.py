@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from quant_platform.domain import topics
-from quant_platform.domain.errors import DataError
-from quant_platform.domain.instruments import full_symbol
 from quant_platform.domain.records import (
     BAR,
     CLOCK,
@@ -175,7 +173,6 @@ class _Inlet:
         self.records: Sequence[Record] = ()
         self._writer = writer
         self._intake = intake
-        self._symbols: set[str] = set()
         self._committed: Offsets = {}
 
     def poll(self, most: int, wait_s: float) -> None:
@@ -183,16 +180,7 @@ class _Inlet:
 
     def contents(self) -> list[Any]:
         """What the records say, without those that were set aside."""
-        found = []
-        for record, content in self._intake.read(self.records):
-            if content is None:
-                continue
-            symbol = getattr(content, "symbol", None)  # a clock has none
-            if symbol is None or symbol in self._symbols or self._learn(symbol):
-                found.append(content)
-            else:
-                self._intake.set_aside(record, f"{symbol!r} is not a symbol like NSE_EQ:RELIANCE")
-        return found
+        return [content for _, content in self._intake.read(self.records) if content is not None]
 
     def commit(self) -> None:
         """Commit what was read and the marks of transactions behind it: at rest the group is at the very end."""
@@ -201,12 +189,3 @@ class _Inlet:
             # In a transaction: a plain commit that is under way when Kafka dies waits for ever, unseen.
             self._writer.commit(self.reader, moved)
         self._committed = reached
-
-    def _learn(self, symbol: str) -> bool:
-        try:
-            if full_symbol(symbol) != symbol:
-                return False
-        except DataError:
-            return False
-        self._symbols.add(symbol)
-        return True

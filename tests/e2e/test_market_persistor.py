@@ -288,10 +288,13 @@ def test_instances_share_the_partitions_and_take_over_those_of_a_dead_one(
     assert_each_is_stored_once(questdb, ticks)
 
 
-def test_sigterm_ends_a_persistor_that_waits_as_well(questdb: QuestdbServer, settings: Settings, start: Start) -> None:
+def test_sigterm_ends_a_persistor_that_waits_as_well(
+    bus: KafkaBus, questdb: QuestdbServer, settings: Settings, start: Start
+) -> None:
     with start() as one:
         one.wait_until_ready()
         questdb.kill()
+        publish(bus, [tick(1)])
         eventually(lambda: not one.state["ready"])
         one.process.send_signal(signal.SIGTERM)
         assert one.process.wait(30) == 0

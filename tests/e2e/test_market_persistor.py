@@ -317,7 +317,7 @@ UNREADABLE: list[tuple[str, str, bytes, str]] = [
     (TICK, "1", spoilt(ts=0), "$.ts"),
     (TICK, "1", spoilt(seq=2**64), "$.seq"),
     (TICK, "1", spoilt(aggressor="X"), "$.aggressor"),
-    (TICK, "1", spoilt(symbol="RELIANCE"), "'RELIANCE' is not a symbol"),
+    (TICK, "1", spoilt(symbol="RELIANCE"), "'RELIANCE' names no segment"),
     (TICK, "1", spoilt(symbol="NSE_EQ:A\0B"), "is not a symbol"),
     (TICK, "1", spoilt(symbol="NSE_EQ:A B,x=1\nticks y=2"), "is not a symbol"),
     (TICK, "2", spoilt(), "schema 2 is not known"),

@@ -14,6 +14,7 @@ from quant_platform.domain.records import (
     BarsRecord,
     ClockRecord,
     EnrichedRecord,
+    FeaturesRecord,
     GreeksRecord,
     Reader,
     TickRecord,
@@ -24,7 +25,7 @@ from quant_platform.domain.topics import SCHEMA_VERSION
 from quant_platform.hosts.health import Health
 from quant_platform.ports.bus import Offsets, Record, RecordWriter
 
-_MARKET = frozenset({TickRecord, EnrichedRecord, BarsRecord, ClockRecord, GreeksRecord})
+_MARKET = frozenset({TickRecord, EnrichedRecord, FeaturesRecord, BarsRecord, ClockRecord, GreeksRecord})
 _FIRST_NS = midnight_ns(FIRST_DAY)
 
 _log = structlog.get_logger(__name__)

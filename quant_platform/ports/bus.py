@@ -29,6 +29,7 @@ class RecordReader(Protocol):
 
         Raises:
             UnavailableError: the bus cannot be reached, or a topic is not there yet.
+            DataError: the topic has not the partitions, or no more the records, from which reading goes on.
         """
         ...
 
@@ -144,7 +145,9 @@ class Bus(Protocol):
         """
         ...
 
-    def group_reader(self, group: str, member: str, topic: str, on_assigned: OnAssigned | None = None) -> GroupReader:
+    def group_reader(
+        self, group: str, member: str, topic: str, on_assigned: OnAssigned | None = None, *, at_once: bool = False
+    ) -> GroupReader:
         """A reader that shares a topic with its group and starts where the group committed, or at the beginning.
 
         Args:
@@ -152,6 +155,7 @@ class Bus(Protocol):
             member: name of this reader within it, the same after a restart.
             topic: what is read.
             on_assigned: told of newly assigned partitions.
+            at_once: when members change, share all partitions anew at once instead of moving a few; alike in a group.
         """
         ...
 
@@ -167,8 +171,10 @@ class Bus(Protocol):
     def history(self, topic: str, start: Mapping[int, int]) -> Iterator[Record]:
         """Every committed record of some partitions from an offset to where they end now, each partition's in order.
 
+        Waits for transactions that are open there: whether one was committed already, its records do not tell.
+
         Raises:
-            UnavailableError: the bus cannot be reached.
+            UnavailableError: the bus cannot be reached, the topic is not there yet, or a transaction stays open.
         """
         ...
 

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from quant_platform.domain.money import prices_to_paise
-from quant_platform.domain.ticks import NS_PER_SECOND, EnrichedBatch, empty_ticks
+from quant_platform.domain.records import BarRow, BarsRecord, EnrichedRecord, GreeksRecord
+from quant_platform.domain.ticks import LATE, NS_PER_SECOND, EnrichedBatch, empty_ticks
+from quant_platform.ports.series_store import CANDLES_1M, OPTION_GREEKS, TICKS
 from quant_platform.services.market_persistor.flush import FlushRule
-from quant_platform.services.market_persistor.rows import stored_columns
+from quant_platform.services.market_persistor.rows import candle_rows, greeks_rows, stored_columns, tick_rows
+from tests.series import plain
 
 CONTRACT = ["timestamp", "symbol", "seq", "ltp", "volume", "atp"]
 FEATURES = ["flags", "vwap", "rsi", "obi", "sma", "spread", "aggressor"]
@@ -44,6 +47,29 @@ def test_what_is_absent_is_not_a_number() -> None:
     assert np.isnan(columns["bid_price_1"][0])
     assert columns["bid_price_1"][1] == 99.95
     assert np.isnan(columns["vwap"]).all()
+
+
+def test_a_record_is_a_row_with_what_is_undefined_left_out() -> None:
+    first = ("NSE_EQ:A", 5, 1, 99.95, 10, 99.9, 50.5, -0.5, 99.8, 0.05, "S", LATE)
+    second = ("NSE_EQ:B", 4, 2**62, 0.05, 0, None, None, None, None, None, "N", 0)
+    rows = tick_rows([EnrichedRecord(*first), EnrichedRecord(*second)])
+    assert plain(TICKS, rows) == [(ts, symbol, *rest) for symbol, ts, *rest in (first, second)]
+    assert rows.symbol.names == ("NSE_EQ:A", "NSE_EQ:B")
+
+
+def test_greeks_are_rows_with_what_the_broker_left_out_left_out() -> None:
+    content = ("NSE_FO:A", 5, 12.5, 0.2, None, 0.01, -7.0, None, 0.5, 75.0)
+    rows = greeks_rows([GreeksRecord(*content)])
+    assert plain(OPTION_GREEKS, rows) == [(5, "NSE_FO:A", *content[2:])]
+
+
+def test_every_bar_of_every_record_is_a_candle() -> None:
+    bars = [BarRow(60 * NS_PER_SECOND * n, 1.0, 2.0, 0.5, 1.5, n) for n in range(1, 4)]
+    records = [BarsRecord("NSE_EQ:A", 9, "warm-up", 1, bars[:2]), BarsRecord("NSE_EQ:B", 9, "repair", 7, bars[2:])]
+    candles = [
+        (bar.ts, symbol, *bar[1:]) for bar, symbol in zip(bars, ["NSE_EQ:A", "NSE_EQ:A", "NSE_EQ:B"], strict=True)
+    ]
+    assert plain(CANDLES_1M, candle_rows([*records, BarsRecord("NSE_EQ:C", 9, "repair", 1, [])])) == candles
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,18 @@
 """The message bus on Kafka: topics are made and asked for here; records are read and written next door."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
-from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, unavailable
+from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, not_there, unavailable
 from quant_platform.adapters.bus.kafka_reader import KafkaReader, history
 from quant_platform.adapters.bus.kafka_writer import KafkaTransactionalWriter, KafkaWriter
-from quant_platform.domain.errors import UnavailableError
 from quant_platform.domain.topics import Topic
 from quant_platform.ports.bus import OnAssigned, Record
 
@@ -26,6 +26,8 @@ _COMPACTED = {
     "min.cleanable.dirty.ratio": "0.05",
     "max.compaction.lag.ms": "120000",
 }
+_NO_LEADER_YET = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+"""So a topic that was just made answers for a moment."""
 _DEAD_RECORD_BYTES = 4 * 2**20
 """Dead letters carry whatever any topic took, and the reason beside it."""
 
@@ -57,6 +59,7 @@ class KafkaBus:
     def __init__(self, options: KafkaOptions) -> None:
         self._options = options
         self._admin = AdminClient({"bootstrap.servers": options.bootstrap_servers, "log_level": 0})
+        self._askers: dict[str, Consumer] = {}  # group → who asks where it stands, without joining it
 
     def ensure(self, topics: Sequence[Topic]) -> None:
         """Make the topics that are not there, and those for their dead letters.
@@ -76,6 +79,7 @@ class KafkaBus:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another service was faster
                     raise unavailable(f"topic {name} cannot be made", error, self._options.bootstrap_servers) from None
+        self._wait_for(set(made))
 
     def partitions(self, topic: str) -> int:
         """How many partitions a topic has.
@@ -85,7 +89,7 @@ class KafkaBus:
         """
         found = self._ask(lambda: self._admin.list_topics(topic, timeout=ASK_WITHIN_S)).topics[topic]
         if found.error is not None or not found.partitions:
-            raise UnavailableError(f"topic {topic} is not there yet", "start the service that writes it")
+            raise not_there(topic)
         return len(found.partitions)
 
     def ends(self, topic: str) -> Mapping[int, int]:
@@ -104,9 +108,13 @@ class KafkaBus:
             UnavailableError: Kafka cannot be reached, or the topic is not there yet.
         """
         ends = self.ends(topic)
-        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, number) for number in ends])
-        answer = self._admin.list_consumer_group_offsets([asked])[group]
-        found = self._ask(partial(answer.result, ASK_WITHIN_S)).topic_partitions
+        # Not through the admin client: asked while Kafka makes its topic of offsets, librdkafka 2.16 crashes in there.
+        if group not in self._askers:
+            self._askers[group] = Consumer(
+                {"bootstrap.servers": self._options.bootstrap_servers, "group.id": group, "log_level": 0}
+            )
+        asked = [TopicPartition(topic, number) for number in ends]
+        found = self._ask(lambda: self._askers[group].committed(asked, timeout=ASK_WITHIN_S))
         reached = {place.partition: place.offset for place in found if place.offset >= 0}
         if missing := ends.keys() - reached.keys():
             oldest: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
@@ -138,11 +146,13 @@ class KafkaBus:
                 if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
                     raise unavailable(f"group {group} is in use", error, self._options.bootstrap_servers) from None
 
-    def group_reader(self, group: str, member: str, topic: str, on_assigned: OnAssigned | None = None) -> KafkaReader:
+    def group_reader(
+        self, group: str, member: str, topic: str, on_assigned: OnAssigned | None = None, *, at_once: bool = False
+    ) -> KafkaReader:
         """A reader that shares a topic with its group; see :class:`~quant_platform.ports.bus.Bus`."""
         options = self._options
         return KafkaReader.of_group(
-            options.bootstrap_servers, group, member, topic, options.session_timeout_ms, on_assigned
+            options.bootstrap_servers, group, member, topic, options.session_timeout_ms, on_assigned, at_once
         )
 
     def reader(self, topic: str, start: Mapping[int, int]) -> KafkaReader:
@@ -153,9 +163,9 @@ class KafkaBus:
         """Every committed record of some partitions from an offset to where they end now, each partition's in order.
 
         Raises:
-            UnavailableError: Kafka cannot be reached.
+            UnavailableError: Kafka cannot be reached, or a transaction stays open.
         """
-        return history(self._options.bootstrap_servers, topic, start)
+        return history(self._options.bootstrap_servers, topic, start, self.ends(topic))
 
     def writer(self) -> KafkaWriter:
         """An idempotent writer that waits for every replica."""
@@ -175,11 +185,32 @@ class KafkaBus:
             config["max.message.bytes"] = str(_DEAD_RECORD_BYTES)
         return NewTopic(topic.name, topic.partitions or self._options.partitions, config=config)
 
+    def _wait_for(self, names: set[str]) -> None:
+        """A topic is made by the controller, and known to the broker that we ask a moment later."""
+        give_up = time.monotonic() + ASK_WITHIN_S
+        while missing := names - self._ask(lambda: self._admin.list_topics(timeout=ASK_WITHIN_S)).topics.keys():
+            if time.monotonic() > give_up:
+                timed_out = KafkaError(KafkaError._TIMED_OUT)
+                raise unavailable(
+                    f"topics were made but are not there: {', '.join(sorted(missing))}",
+                    timed_out,
+                    self._options.bootstrap_servers,
+                )
+            time.sleep(0.02)
+
     def _offsets(self, topic: str, partitions: Iterable[int], which: OffsetSpec) -> dict[int, int]:
-        asked = self._admin.list_offsets({TopicPartition(topic, number): which for number in partitions})
-        return {
-            place.partition: self._ask(partial(future.result, ASK_WITHIN_S)).offset for place, future in asked.items()
-        }
+        wanted = {TopicPartition(topic, number): which for number in partitions}
+        give_up = time.monotonic() + ASK_WITHIN_S
+        while True:
+            asked = self._admin.list_offsets(wanted)
+            try:
+                return {place.partition: future.result(ASK_WITHIN_S).offset for place, future in asked.items()}
+            except KafkaException as error:
+                if error.args[0].code() not in _NO_LEADER_YET or time.monotonic() > give_up:
+                    raise unavailable(
+                        f"the ends of topic {topic} cannot be asked for", error, self._options.bootstrap_servers
+                    ) from None
+            time.sleep(0.02)
 
     def _ask(self, call: Callable[[], T]) -> T:
         with named(self._options.bootstrap_servers):

@@ -1,18 +1,20 @@
 """Reading from Kafka: members of a group, readers with partitions of their own, and whole partitions."""
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, Self
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, unavailable
-from quant_platform.domain.errors import UnavailableError
+from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, not_there, unavailable
+from quant_platform.domain.errors import DataError
 from quant_platform.ports.bus import Offsets, OnAssigned, Record
 
 _MAX_POLL_MS = 300_000
 _BATCH = 10_000
 _HISTORY_WAIT_S = 0.02
+_LOST = "see whether the topic was made anew, or keeps its records for less time than this service was away"
 
 _CONSUMER = {
     "enable.auto.commit": False,
@@ -39,6 +41,8 @@ class KafkaReader:
         self._topic = topic
         self._trouble: KafkaError | None = None
         self._held: frozenset[int] = frozenset()
+        self._is_closing = False
+        self._unproven: frozenset[int] = frozenset()  # partitions that nobody but us said are there
         self.consumer = Consumer({"bootstrap.servers": servers, "error_cb": self._on_error, **_CONSUMER, **config})
 
     @classmethod
@@ -50,6 +54,7 @@ class KafkaReader:
         topic: str,
         session_timeout_ms: int,
         on_assigned: OnAssigned | None,
+        at_once: bool,
     ) -> Self:
         """A static member of a group: one that comes back within the session keeps its partitions at once."""
         reader = cls(
@@ -58,14 +63,16 @@ class KafkaReader:
             {
                 "group.id": group,
                 "group.instance.id": member,
-                "partition.assignment.strategy": "cooperative-sticky",
+                # Cooperative sharing takes two rounds; a static member that begins anew between them leaves a
+                # partition to nobody.
+                "partition.assignment.strategy": "roundrobin" if at_once else "cooperative-sticky",
                 "session.timeout.ms": session_timeout_ms,
                 "heartbeat.interval.ms": max(session_timeout_ms // 6, 100),
             },
         )
 
         def assigned(_: Consumer, partitions: list[TopicPartition]) -> None:
-            if on_assigned is None or not partitions:
+            if on_assigned is None or not partitions or reader._is_closing:
                 return
             # Waits until no transaction holds an offset of these partitions any more: what stands below is final.
             reader.consumer.committed(partitions, timeout=ASK_WITHIN_S)
@@ -77,8 +84,11 @@ class KafkaReader:
     @classmethod
     def of_partitions(cls, servers: str, topic: str, start: Mapping[int, int]) -> Self:
         """A reader that no group knows."""
-        reader = cls(servers, topic, {"group.id": f"reader of {topic}"})
-        reader.consumer.assign([TopicPartition(topic, partition, offset) for partition, offset in start.items()])
+        reader = cls(servers, topic, {"group.id": f"reader of {topic}", "auto.offset.reset": "error"})
+        reader._unproven = frozenset(start)
+        reader.consumer.assign(
+            [TopicPartition(topic, partition, offset or OFFSET_BEGINNING) for partition, offset in start.items()]
+        )
         return reader
 
     def poll(self, most: int, timeout_s: float) -> Sequence[Record]:
@@ -86,10 +96,12 @@ class KafkaReader:
 
         Raises:
             UnavailableError: Kafka cannot be reached, or the topic is not there yet.
+            DataError: the topic has not the partitions, or no more the records, from which reading goes on.
         """
         with named(self._servers):
             messages = self.consumer.consume(most, timeout_s)
         if not messages:
+            self._prove_partitions()
             self._look_after_trouble()
             return ()
         self._trouble = None
@@ -134,10 +146,30 @@ class KafkaReader:
 
     def close(self) -> None:
         """Let go of the connection; a static member's partitions wait for it to come back."""
+        self._is_closing = True
+        # A static member that joins and was never polled would wait in close() for ever (librdkafka 2.16).
+        with contextlib.suppress(KafkaException):
+            self.consumer.poll(0)
         self.consumer.close()
 
     def _on_error(self, error: KafkaError) -> None:
         self._trouble = error
+
+    def _prove_partitions(self) -> None:
+        """Silence at the beginning: of partitions that are not there, nothing would ever come, not even an error."""
+        if not self._unproven:
+            return
+        with named(self._servers):
+            found = self.consumer.list_topics(self._topic, timeout=ASK_WITHIN_S).topics[self._topic]
+        if found.error is not None or not found.partitions:
+            raise not_there(self._topic)
+        if missing := self._unproven - found.partitions.keys():
+            raise DataError(
+                f"topic {self._topic} has {len(found.partitions)} partitions, "
+                f"and reading goes on in number {max(missing)}",
+                _LOST,
+            )
+        self._unproven = frozenset()
 
     def _look_after_trouble(self) -> None:
         """Silence after an error: either Kafka is away, or there was just nothing to read."""
@@ -150,21 +182,32 @@ class KafkaReader:
     def _refuse(self, message: Message) -> Record:
         error = message.error()
         if error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            raise UnavailableError(f"topic {self._topic} is not there yet", "start the service that writes it")
+            raise not_there(self._topic)
+        if error is not None and error.code() == KafkaError._AUTO_OFFSET_RESET:
+            raise DataError(
+                f"topic {self._topic} has no record at the place where reading goes on "
+                f"in partition {message.partition()}",
+                _LOST,
+            )
         raise unavailable(f"topic {self._topic} cannot be read", error or KafkaError(KafkaError._FAIL), self._servers)
 
 
-def history(servers: str, topic: str, start: Mapping[int, int]) -> Iterator[Record]:
-    """Every committed record of some partitions from an offset to where they end now, each partition's in order.
+def history(servers: str, topic: str, start: Mapping[int, int], ends: Mapping[int, int]) -> Iterator[Record]:
+    """Every committed record of some partitions between two offsets, each partition's in order.
+
+    A commit returns before every partition has its mark, and until then the records in front of it cannot be read: so
+    an end counts as reached only when whatever stands there is committed or dropped.
 
     Raises:
-        UnavailableError: Kafka cannot be reached, or does not answer in time.
+        UnavailableError: Kafka cannot be reached, or a transaction stays open.
     """
+    under_way = {partition: ends[partition] for partition, offset in start.items() if offset < ends[partition]}
+    if not under_way:
+        return
     reader = KafkaReader(servers, topic, {"group.id": f"history of {topic}", "enable.partition.eof": True})
     consumer = reader.consumer
-    under_way = set(start)
     try:
-        consumer.assign([TopicPartition(topic, partition, offset) for partition, offset in start.items()])
+        consumer.assign([TopicPartition(topic, partition, start[partition]) for partition in under_way])
         give_up = time.monotonic() + ASK_WITHIN_S
         while under_way:
             with named(servers):
@@ -173,14 +216,18 @@ def history(servers: str, topic: str, start: Mapping[int, int]) -> Iterator[Reco
                 error = message.error()
                 if error is None:
                     yield record_of(message)
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    under_way.discard(message.partition())
-                else:
+                elif error.code() != KafkaError._PARTITION_EOF:
                     raise unavailable(f"topic {topic} cannot be read", error, servers)
+                elif (message.offset() or 0) >= under_way.get(message.partition() or 0, 0):
+                    under_way.pop(message.partition() or 0, None)
             if messages:
                 give_up = time.monotonic() + ASK_WITHIN_S
             elif time.monotonic() > give_up:
-                raise unavailable(f"topic {topic} does not come to its end", KafkaError(KafkaError._TIMED_OUT), servers)
+                raise unavailable(
+                    f"topic {topic} cannot be read to its end, where a transaction is open",
+                    KafkaError(KafkaError._TIMED_OUT),
+                    servers,
+                )
     finally:
         reader.close()
 

@@ -5,8 +5,7 @@ from itertools import groupby
 
 import structlog
 
-from quant_platform.domain.errors import QuantError
-from quant_platform.domain.instruments import SymbolTable, full_symbol
+from quant_platform.domain.instruments import SymbolTable
 from quant_platform.domain.record_columns import bar_batch, enriched_records, tick_batch
 from quant_platform.domain.records import BAR, CLOCK, TICK, BarsRecord, ClockRecord, Reader, TickRecord, encode
 from quant_platform.domain.ticks import LATE, LEVELS
@@ -108,7 +107,7 @@ class FeatureEngineService:
         """Enrich ticks, insert bars, pass clocks on: each partition's output in the order of its input."""
         self._touched: dict[int, int] = {}
         self._newest: dict[str, bytes] = {}
-        entries = self._known(self._intake.read(self._records))
+        entries = [entry for entry in self._intake.read(self._records) if entry.content is not None]
         for is_bar, run in groupby(entries, key=lambda entry: entry.record.kind == BAR):
             if is_bar:
                 for record, content in run:
@@ -147,29 +146,9 @@ class FeatureEngineService:
             self._engine.take_over(self._table.add(symbol), state)
         _log.info("partitions taken over", partitions=sorted(partitions), symbols=len(self._table))
 
-    def _known(self, entries: Sequence[Read]) -> list[Read]:
-        """The entries that were understood and whose symbol can be one; the others are set aside."""
-        found = []
-        for entry in entries:
-            if entry.content is None:
-                continue
-            symbol = getattr(entry.content, "symbol", None)
-            if symbol is None or self._table.get(symbol) is not None:
-                found.append(entry)
-                continue
-            try:
-                if full_symbol(symbol) != symbol:
-                    raise QuantError(f"{symbol!r} names no segment")
-                self._table.add(symbol)
-            except QuantError as error:
-                self._intake.set_aside(entry.record, error.what)
-            else:
-                found.append(entry)
-        return found
-
     def _enrich(self, entries: Sequence[Read]) -> None:
         ticks = [entry.content for entry in entries if entry.record.kind == TICK]
-        numbers = [self._table.number(tick.symbol) for tick in ticks]
+        numbers = [self._table.add(tick.symbol) for tick in ticks]
         batch = self._engine.on_ticks(tick_batch(ticks, numbers, LEVELS if self._depth else 0))
         enriched = zip(numbers, enriched_records(ticks, batch), strict=True)
         for record, _ in entries:
@@ -184,7 +163,7 @@ class FeatureEngineService:
                 self._send(record, record.value)
 
     def _insert(self, record: Record, content: BarsRecord) -> None:
-        number = self._table.number(content.symbol)
+        number = self._table.add(content.symbol)
         self._engine.on_bars(bar_batch(content, number), anew=content.what == "warm-up")
         self._touched[number] = record.partition
         self._send(record, record.value)

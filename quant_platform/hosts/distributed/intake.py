@@ -6,10 +6,27 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from quant_platform.domain.records import MAX_RECORD_BYTES, Reader, Unreadable
+from quant_platform.domain.errors import DataError
+from quant_platform.domain.instruments import full_symbol
+from quant_platform.domain.nse_calendar import FIRST_DAY
+from quant_platform.domain.records import (
+    MAX_RECORD_BYTES,
+    BarsRecord,
+    ClockRecord,
+    EnrichedRecord,
+    FeaturesRecord,
+    GreeksRecord,
+    Reader,
+    TickRecord,
+    Unreadable,
+)
+from quant_platform.domain.session import midnight_ns
 from quant_platform.domain.topics import SCHEMA_VERSION
 from quant_platform.hosts.health import Health
 from quant_platform.ports.bus import Offsets, Record, RecordWriter
+
+_MARKET = frozenset({TickRecord, EnrichedRecord, FeaturesRecord, BarsRecord, ClockRecord, GreeksRecord})
+_FIRST_NS = midnight_ns(FIRST_DAY)
 
 _log = structlog.get_logger(__name__)
 
@@ -34,6 +51,7 @@ class Intake:
         self._readers = readers
         self._writer = writer
         self._health = health
+        self._symbols: set[str] = set()  # that are well spelled
 
     def read(self, records: Iterable[Record]) -> list[Read]:
         """Every record with its content, in order; those without go to the dead letters."""
@@ -44,7 +62,7 @@ class Intake:
             if reader is None or record.schema != SCHEMA_VERSION or len(record.value) > MAX_RECORD_BYTES:
                 content: Any = Unreadable(self._doubt(record))
             else:
-                content = reader.read(record.value)
+                content = self._judged(reader.read(record.value))
             if type(content) is Unreadable:
                 self.set_aside(record, content.reason)
                 content = None
@@ -63,6 +81,22 @@ class Intake:
             key=record.key[:64],
             reason=reason,
         )
+
+    def _judged(self, content: Any) -> Any:
+        """What was understood, or why no core can take it."""
+        if type(content) not in _MARKET:
+            return content
+        if content.ts < _FIRST_NS:
+            return Unreadable(f"time {content.ts} is before {FIRST_DAY}, where the exchange calendar begins")
+        symbol = getattr(content, "symbol", None)
+        if symbol is not None and symbol not in self._symbols:
+            try:
+                if full_symbol(symbol) != symbol:
+                    return Unreadable(f"{symbol!r} names no segment")
+            except DataError as error:
+                return Unreadable(error.what)
+            self._symbols.add(symbol)
+        return content
 
     def _doubt(self, record: Record) -> str:
         if len(record.value) > MAX_RECORD_BYTES:

@@ -1,18 +1,16 @@
 """market_persistor as a service: enriched ticks, bars and option greeks into QuestDB, each once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from quant_platform.domain import topics
-from quant_platform.domain.errors import DataError
-from quant_platform.domain.instruments import full_symbol
 from quant_platform.domain.records import (
     BAR,
     CLOCK,
     TICK,
     BarsRecord,
     ClockRecord,
-    EnrichedRecord,
+    FeaturesRecord,
     GreeksRecord,
     Reader,
 )
@@ -22,7 +20,7 @@ from quant_platform.hosts.distributed import connections
 from quant_platform.hosts.distributed.intake import Intake, count_read
 from quant_platform.hosts.health import Health
 from quant_platform.hosts.options import ServiceOptions
-from quant_platform.ports.bus import Bus, GroupReader, Offsets, Record, RecordWriter
+from quant_platform.ports.bus import Bus, GroupReader, Offsets, Record, TransactionalWriter
 from quant_platform.ports.series_store import CANDLES_1M, OPTION_GREEKS, TICKS, SeriesWriter, Table
 from quant_platform.services.market_persistor.rows import candle_rows, greeks_rows, tick_rows
 
@@ -41,13 +39,13 @@ INPUTS = (
     Input(
         topics.ENRICHED_TICKS,
         NAME,
-        {TICK: Reader(EnrichedRecord), BAR: Reader(BarsRecord), CLOCK: Reader(ClockRecord)},
+        {TICK: Reader(FeaturesRecord), BAR: Reader(BarsRecord), CLOCK: Reader(ClockRecord)},
     ),
     Input(topics.OPTION_GREEKS, f"{NAME}.greeks", {TICK: Reader(GreeksRecord)}),
 )
 
 _STORED: tuple[tuple[type[Any], Table[Any], Callable[[list[Any]], Any]], ...] = (
-    (EnrichedRecord, TICKS, tick_rows),
+    (FeaturesRecord, TICKS, tick_rows),
     (BarsRecord, CANDLES_1M, candle_rows),
     (GreeksRecord, OPTION_GREEKS, greeks_rows),
 )
@@ -115,13 +113,13 @@ class MarketPersistorService:
         self._store = self._connect()
         self._closing.append(self._store.close)
         self._store.prepare()
-        self._dead_letters: RecordWriter = self._bus.writer()
-        self._closing.append(self._dead_letters.close)
         self._inlets: list[_Inlet] = []
         for each in INPUTS:
-            reader = self._bus.group_reader(each.group, self._instance, each.topic.name)
+            writer = self._bus.transactional_writer(f"{each.group}-{self._instance}")
+            self._closing.append(writer.close)
+            reader = self._bus.group_reader(each.group, self._instance, each.topic.name, at_once=True)
             self._closing.append(reader.close)
-            self._inlets.append(_Inlet(reader, Intake(each.readers, self._dead_letters, self._health)))
+            self._inlets.append(_Inlet(reader, writer, Intake(each.readers, writer, self._health)))
 
     def poll(self) -> None:
         """Take as many records as a flush writes, or those of the time that one waits for."""
@@ -147,14 +145,13 @@ class MarketPersistorService:
             self._store.append(table, rows)
 
     def flush(self) -> None:
-        """Return when rows and dead letters are durable."""
+        """Return when the rows are durable."""
         self._store.flush()
-        self._dead_letters.flush()
         for table, rows in self._rows:
             self._stored.labels(table.name).inc(rows.timestamp.size)
 
     def commit(self) -> None:
-        """Go on after what is stored."""
+        """Go on after what is stored; dead letters and offsets together."""
         for inlet in self._inlets:
             inlet.commit()
 
@@ -171,40 +168,24 @@ class MarketPersistorService:
 class _Inlet:
     """Where the records of one topic come in."""
 
-    def __init__(self, reader: GroupReader, intake: Intake) -> None:
+    def __init__(self, reader: GroupReader, writer: TransactionalWriter, intake: Intake) -> None:
         self.reader = reader
-        self.records: list[Record] = []
+        self.records: Sequence[Record] = ()
+        self._writer = writer
         self._intake = intake
-        self._symbols: set[str] = set()
         self._committed: Offsets = {}
 
     def poll(self, most: int, wait_s: float) -> None:
-        self.records = list(self.reader.poll(most, wait_s))
+        self.records = self.reader.poll(most, wait_s)
 
     def contents(self) -> list[Any]:
         """What the records say, without those that were set aside."""
-        found = []
-        for record, content in self._intake.read(self.records):
-            if content is None:
-                continue
-            symbol = getattr(content, "symbol", None)  # a clock has none
-            if symbol is None or symbol in self._symbols or self._learn(symbol):
-                found.append(content)
-            else:
-                self._intake.set_aside(record, f"{symbol!r} is not a symbol like NSE_EQ:RELIANCE")
-        return found
+        return [content for _, content in self._intake.read(self.records) if content is not None]
 
     def commit(self) -> None:
         """Commit what was read and the marks of transactions behind it: at rest the group is at the very end."""
         reached = self.reader.positions()
-        self.reader.commit({place: offset for place, offset in reached.items() if self._committed.get(place) != offset})
+        if moved := {place: offset for place, offset in reached.items() if self._committed.get(place) != offset}:
+            # In a transaction: a plain commit that is under way when Kafka dies waits for ever, unseen.
+            self._writer.commit(self.reader, moved)
         self._committed = reached
-
-    def _learn(self, symbol: str) -> bool:
-        try:
-            if full_symbol(symbol) != symbol:
-                return False
-        except DataError:
-            return False
-        self._symbols.add(symbol)
-        return True

@@ -256,6 +256,7 @@ class StrategyRuntimeService:
         return self._closing_auction.get(symbol)
 
     def _commit(self) -> None:
+        self._writer.flush()  # dead letters first: the offsets move past their records
         block = self._runtime.block(self._stream.watermark)
         events = order_events(block, self._plan.request.portfolio, self._run_id)
         following = self._stream.following

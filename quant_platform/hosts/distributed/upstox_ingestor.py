@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from datetime import time as clock_time
@@ -11,7 +11,6 @@ from quant_platform.adapters.clock.lockstep import LockstepClock
 from quant_platform.adapters.clock.system import SystemClock
 from quant_platform.domain.errors import BrokerError, SafetyError, UnavailableError
 from quant_platform.domain.instruments import Instrument, SymbolTable
-from quant_platform.domain.records import Reader
 from quant_platform.domain.session import IST, ist_date, ns_at, session_on
 from quant_platform.domain.ticks import LEVELS, NS_PER_SECOND
 from quant_platform.domain.topics import EQUITY_TICKS, INGESTOR_STATE, SCANNER_SUGGESTIONS
@@ -21,8 +20,8 @@ from quant_platform.hosts.days import days_between, end_of_day
 from quant_platform.hosts.distributed import ingestor_state
 from quant_platform.hosts.distributed.connections import kafka, postgres, redis
 from quant_platform.hosts.distributed.ingestor_state import Snapshot, WrittenSince
-from quant_platform.hosts.distributed.intake import Intake
 from quant_platform.hosts.distributed.lookups import LookupWriter
+from quant_platform.hosts.distributed.suggestions import follow_suggestions
 from quant_platform.hosts.distributed.tick_stream import TickStream
 from quant_platform.hosts.feed_host import FeedHost, FeedNumbers
 from quant_platform.hosts.health import Health
@@ -36,7 +35,6 @@ from quant_platform.protocol.upstox.paths import API_HOST
 from quant_platform.services.ingestion.normalise import Normaliser
 
 FLUSH_EVERY_S = 0.1
-SUGGESTIONS_WAIT_S = 0.2
 KEEP_EVERY_S = 5.0
 """How often a restart is provided for; what is sent in between is read back."""
 LISTED_BY = clock_time(6, 30)
@@ -286,20 +284,15 @@ class Ingestor:
 
     async def _follow_suggestions(self, serving: Serving) -> None:
         """Subscribe what the scanner picks, within a second."""
-        reader = serving.bus.reader(SCANNER_SUGGESTIONS.name, {0: serving.suggestions_from})
-        writer = serving.bus.writer()
-        intake = Intake({"": Reader(list[str])}, writer, self._health)
         known = {instrument.symbol for instrument in serving.host.universe}
-        try:
-            while True:
-                records = await asyncio.to_thread(reader.poll, 100, SUGGESTIONS_WAIT_S)
-                for record, picks in intake.read(records):
-                    if picks is not None:
-                        await serving.host.subscribe([symbol for symbol in picks if symbol in known])
-                    serving.suggestions_from = record.offset + 1
-        finally:
-            writer.close()
-            reader.close()
+
+        async def subscribe(picks: Sequence[str]) -> None:
+            await serving.host.subscribe([symbol for symbol in picks if symbol in known])
+
+        def done(following: int) -> None:
+            serving.suggestions_from = following
+
+        await follow_suggestions(serving.bus, self._health, serving.suggestions_from, subscribe, done)
 
 
 def _shown(ts: int) -> str:

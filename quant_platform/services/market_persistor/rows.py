@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant_platform.domain.money import PAISE_PER_RUPEE
-from quant_platform.domain.records import BarsRecord, EnrichedRecord, GreeksRecord
+from quant_platform.domain.records import BarsRecord, FeaturesRecord, GreeksRecord
 from quant_platform.domain.ticks import EnrichedBatch
 from quant_platform.ports.series_store import CandleRows, GreeksRows, Labels, TickRows
 
@@ -53,7 +53,7 @@ def _rupees(paise: NDArray[np.int32]) -> NDArray[np.float64]:
     return paise / np.float64(PAISE_PER_RUPEE)
 
 
-def tick_rows(records: Sequence[EnrichedRecord]) -> TickRows:
+def tick_rows(records: Sequence[FeaturesRecord]) -> TickRows:
     """Rows of ``ticks``: every record as it came, late and out-of-session ones included (``flags`` tells them)."""
     return TickRows(
         _integers(record.ts for record in records),

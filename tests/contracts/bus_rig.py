@@ -1,0 +1,44 @@
+"""Two topics, and how the contract tests of the bus write to them, read them and look into them."""
+
+import time
+from collections.abc import Sequence
+
+from quant_platform.domain.topics import Topic
+from quant_platform.ports.bus import Bus, Record, RecordReader
+
+PARTITIONS = 3
+THINGS = Topic("things", PARTITIONS)
+OTHERS = Topic("others", PARTITIONS)
+ALL = dict.fromkeys(range(PARTITIONS), 0)
+WITHIN_S = 60.0
+
+
+def write(bus: Bus, *values: str, partition: int = 0, topic: Topic = THINGS) -> None:
+    writer = bus.writer()
+    for value in values:
+        writer.send(topic.name, "key", value.encode(), partition=partition)
+    writer.flush()
+    writer.close()
+
+
+def take(reader: RecordReader, count: int) -> list[Record]:
+    """The next records, exactly so many, and none beyond them that is there already."""
+    found: list[Record] = []
+    deadline = time.monotonic() + WITHIN_S
+    while len(found) < count:
+        assert time.monotonic() < deadline, f"only {len(found)} of {count} records came"
+        found += reader.poll(count - len(found), 0.5)
+    assert len(found) == count
+    return found
+
+
+def values(records: Sequence[Record]) -> list[str]:
+    return [record.value.decode() for record in records]
+
+
+def stored(bus: Bus, topic: Topic = THINGS) -> list[str]:
+    return values(list(bus.history(topic.name, ALL)))
+
+
+def following(record: Record) -> dict[tuple[str, int], int]:
+    return {(record.topic, record.partition): record.offset + 1}

@@ -20,6 +20,7 @@ from tests.servers import KafkaServer
 
 THINGS = Topic("things", 3)
 OTHERS = Topic("others", 3)
+NS = 1_753_848_000_000_000_000  # 2025-07-30 09:30 IST
 WITHIN_S = 120.0
 
 
@@ -191,14 +192,14 @@ def test_a_service_shows_that_it_waits_for_kafka_and_loses_nothing(bus: KafkaBus
     try:
         until(lambda: health.ready)
         writer = bus.writer()
-        for stamp in range(1, 11):
+        for stamp in range(NS, NS + 10):
             writer.send(EQUITY_TICKS.name, "", encode(ClockRecord(stamp)), CLOCK, 0)
         writer.flush()
         kafka.kill()
         until(lambda: not health.ready)
         assert kafka.bootstrap_servers in health.reason
         kafka.start()
-        for stamp in range(11, 21):
+        for stamp in range(NS + 10, NS + 20):
             writer.send(EQUITY_TICKS.name, "", encode(ClockRecord(stamp)), CLOCK, 0)
         flushed(writer)
         writer.close()
@@ -207,4 +208,4 @@ def test_a_service_shows_that_it_waits_for_kafka_and_loses_nothing(bus: KafkaBus
         stop.set()
         thread.join()
     passed_on = [record.value for record in bus.history(ENRICHED_TICKS.name, {0: 0})]
-    assert passed_on == [encode(ClockRecord(stamp)) for stamp in range(1, 21)]
+    assert passed_on == [encode(ClockRecord(stamp)) for stamp in range(NS, NS + 20)]

@@ -104,3 +104,27 @@ def ticks_to_bars(ticks: TickBatch) -> BarBatch:
         ltp[ends],
         shares,
     )
+
+
+def exchange_bars(ticks: TickBatch, counting: NDArray[np.bool_]) -> BarBatch:
+    """One-minute bars as an exchange counts them: a date's first bar holds the shares of its first tick too.
+
+    Those are the rise of the count since the symbol's row before on that date, since 0 where there is none.
+
+    Args:
+        ticks: rows of any number of symbols and dates, each symbol's in order of time.
+        counting: which rows make bars.
+
+    Returns:
+        Bars by symbol, then start, otherwise those of :func:`ticks_to_bars`.
+    """
+    bars = ticks_to_bars(select(ticks, counting))
+    order = np.argsort(ticks.symbol, kind="stable")
+    symbol, volume, days = ticks.symbol[order], ticks.volume[order], _days_of(ticks.ts[order])
+    before = np.zeros_like(volume)
+    before[1:] = np.where((symbol[1:] == symbol[:-1]) & (days[1:] == days[:-1]), volume[:-1], 0)
+    places = np.flatnonzero(counting[order])
+    first_ticks = places[_group_starts(symbol[places], days[places])]
+    first_bars = _group_starts(bars.symbol, _days_of(bars.ts))
+    bars.volume[first_bars] += np.maximum(volume[first_ticks] - before[first_ticks], 0)
+    return bars

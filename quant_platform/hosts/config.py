@@ -107,6 +107,7 @@ class Settings(Frozen):
     redis: servers.RedisSettings = servers.RedisSettings()
     objects: servers.ObjectSettings = servers.ObjectSettings()
     runtime: servers.RuntimeSettings = servers.RuntimeSettings()
+    backfill: servers.BackfillSettings = servers.BackfillSettings()
     service: servers.ServiceSettings = servers.ServiceSettings()
     api: servers.ApiSettings = servers.ApiSettings()
     doctor: servers.DoctorSettings = servers.DoctorSettings()

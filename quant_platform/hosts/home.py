@@ -35,6 +35,16 @@ class HomeFolder:
         return self.root / "servers"
 
     @property
+    def objects(self) -> Path:
+        """The folder that stands in for a bucket."""
+        return self.root / "objects"
+
+    @property
+    def download(self) -> "HomeFolder":
+        """What one download at a time holds; a platform may run beside it."""
+        return HomeFolder(self.root / "download")
+
+    @property
     def lock_file(self) -> Path:
         """The file that a running platform holds locked."""
         return self.root / "lock"

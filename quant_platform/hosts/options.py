@@ -119,6 +119,29 @@ class ScanOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class DownloadOptions:
+    """History into the object store.
+
+    Attributes:
+        symbols: ``NSE_EQ:RELIANCE``…, empty for those of the settings.
+        first: first IST date, None for as many days before the last as the settings say.
+        last: last IST date, inclusive, None for yesterday.
+        interval: of the candles: ``1m``, ``15m``, ``1h``, ``1d``.
+        home: in whose folder ``objects`` candles go where the settings name no bucket; None for the settings' own.
+        json: print one JSON object last on standard output, and no tables.
+        config: the settings file asked for, None for the usual one.
+    """
+
+    symbols: Sequence[str] = ()
+    first: date | None = None
+    last: date | None = None
+    interval: str = "1m"
+    home: Path | None = None
+    json: bool = False
+    config: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LookOptions:
     """A look into the stored ledger, without SQL.
 
@@ -210,6 +233,50 @@ class ServiceOptions:
     until_over: bool = False
     whole_universe: bool = False
     exit_with_parent: bool = False
+    config: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackupOptions:
+    """One backup of ledger and ticks.
+
+    Attributes:
+        mode: whose ledger: the home's file (embedded) or the Postgres of the settings (distributed).
+        home: folder of ledger and ticks; None for the settings' own.
+        to: folder to write to; None for the object store of the settings.
+        days: how many of the stored days, the newest.
+        json: print one JSON object.
+        config: the settings file asked for.
+    """
+
+    mode: UpMode = "embedded"
+    home: Path | None = None
+    to: Path | None = None
+    days: int = 1
+    json: bool = False
+    config: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreOptions:
+    """One backup brought back.
+
+    Attributes:
+        name: of the backup; None to tell which there are.
+        mode: which ledger it becomes: the home's file (embedded) or the Postgres of the settings (distributed).
+        home: folder of ledger and ticks; None for the settings' own.
+        source: folder it was written to; None for the object store of the settings.
+        replace: give up what is there.
+        json: print one JSON object.
+        config: the settings file asked for.
+    """
+
+    name: str | None = None
+    mode: UpMode = "embedded"
+    home: Path | None = None
+    source: Path | None = None
+    replace: bool = False
+    json: bool = False
     config: Path | None = None
 
 

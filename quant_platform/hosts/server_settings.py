@@ -86,6 +86,13 @@ class RuntimeSettings(Frozen):
     commit_every_s: Seconds = 0.25  # how long market data without an order may wait for its commit
 
 
+class BackfillSettings(Frozen):
+    """What history is downloaded where nobody says otherwise."""
+
+    symbols: str = ""  # RELIANCE,TCS; empty for the NIFTY 100
+    days: Annotated[int, Field(ge=1, le=36_500)] = 30  # dates up to yesterday
+
+
 class ServiceSettings(Frozen):
     """Where a service answers ``/healthz``, ``/readyz`` and ``/metrics``."""
 

@@ -6,14 +6,9 @@ from datetime import date, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from quant_platform.domain.bars import ticks_to_bars
+from quant_platform.domain.bars import exchange_bars
 from quant_platform.domain.session import WindowsNs, ist_date, midnight_ns, session_on
-from quant_platform.domain.ticks import (
-    NS_PER_MINUTE,
-    BarBatch,
-    TickBatch,
-    select,
-)
+from quant_platform.domain.ticks import NS_PER_MINUTE, BarBatch, TickBatch
 from quant_platform.ports.broker import Candle
 
 MINUTES_PER_UNIT = {"minutes": 1, "hours": 60}
@@ -35,16 +30,7 @@ def candles_of(bars: BarBatch) -> list[Candle]:
 
 def minute_candles(ticks: TickBatch, windows: WindowsNs) -> list[Candle]:
     """One-minute candles of one symbol's rows in continuous trading, counting volume from the rows before it."""
-    inside = np.flatnonzero(in_windows(ticks.ts, windows))
-    if not inside.size:
-        return []
-    candles = candles_of(ticks_to_bars(select(ticks, inside)))
-    first_row = int(inside[0])
-    before = int(ticks.volume[first_row - 1]) if first_row else 0
-    # The first bar counts from its own first tick; at an exchange that tick's shares are traded within the bar.
-    first = candles[0]
-    added = max(int(ticks.volume[first_row]) - before, 0)
-    return [first._replace(volume=first.volume + added), *candles[1:]]
+    return candles_of(exchange_bars(ticks, in_windows(ticks.ts, windows)))
 
 
 def longer_candles(candles: Sequence[Candle], unit: str, interval: int) -> list[Candle]:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from quant_platform.adapters.bus.kafka import KafkaBus
+from quant_platform.domain.errors import UnavailableError
 from quant_platform.domain.records import BAR, CLOCK, TICK, BarsRecord, ClockRecord, TickRecord
 from quant_platform.domain.ticks import NS_PER_MINUTE
 from quant_platform.domain.topics import EQUITY_TICKS
@@ -54,8 +55,10 @@ def on_the_bus(bus: KafkaBus) -> dict[int, list[Record]]:
 
 
 def written(bus: KafkaBus) -> int:
-    bus.ensure([EQUITY_TICKS])
-    return sum(bus.ends(EQUITY_TICKS.name).values())
+    """How many records are on the bus; 0 while a topic that was just made has no leader yet."""
+    with contextlib.suppress(UnavailableError):
+        return sum(bus.ends(EQUITY_TICKS.name).values())
+    return 0
 
 
 def test_what_a_killed_ingestor_missed_is_repaired_and_nothing_is_numbered_twice(

@@ -43,7 +43,7 @@ def candle_table(days: list[date] = SESSIONS, minutes: int = 60) -> pa.Table:
             for minute in range(minutes):
                 price = 1000.0 + minute
                 stamp = moment(day, "09:15") + timedelta(minutes=minute)
-                rows.append((stamp, name, price, price + 2, price - 2, price + 1, 10 * minute))
+                rows.append((stamp, name, price, price + 2, price - 2, price + 1, 10 * minute + 7))
     columns = zip(*rows, strict=True)
     names = ("timestamp", "symbol", "open", "high", "low", "close", "volume")
     table = pa.table(dict(zip(names, map(list, columns), strict=True)))

@@ -153,7 +153,7 @@ def test_candles_come_out_as_four_ticks_each(tmp_path: Path) -> None:
     assert source.rows == 4 * 5 * 2 * 60
     rows = [row for row in rows_of(source) if row[1] == "NSE_EQ:TCS"]
     assert [row[2] for row in rows[:8]] == [100000, 99800, 100200, 100100, 100100, 99900, 100300, 100200]
-    assert [row[3] for row in rows[:12]] == [0, 0, 0, 0, 2, 4, 6, 10, 15, 20, 25, 30]
+    assert [row[3] for row in rows[:12]] == [1, 2, 3, 7, 11, 15, 19, 24, 30, 36, 42, 51]
 
 
 def depth_table() -> pa.Table:
@@ -253,6 +253,7 @@ def test_history_of_candles_is_those_candles(tmp_path: Path) -> None:
     assert len(candles) == 90
     last = candles[-1]
     assert (last.open, last.high, last.low, last.close) == (105900, 106100, 105700, 106000)
+    assert [candle.volume for candle in candles[-60:]] == [10 * minute + 7 for minute in range(60)]
     assert ist_date(candles[0].ts) == SESSIONS[2]
 
 

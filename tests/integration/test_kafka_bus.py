@@ -9,11 +9,13 @@ import pytest
 
 from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
 from quant_platform.adapters.bus.kafka_writer import KafkaWriter
+from quant_platform.adapters.cache.memory import MemoryCache
 from quant_platform.domain.errors import UnavailableError
 from quant_platform.domain.records import CLOCK, ClockRecord, encode
 from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS, Topic
 from quant_platform.hosts import process
 from quant_platform.hosts.distributed.feature_engine import FeatureEngineService
+from quant_platform.hosts.distributed.lookups import LookupWriter
 from quant_platform.hosts.health import Health
 from quant_platform.ports.bus import RecordWriter
 from tests.servers import KafkaServer
@@ -186,7 +188,8 @@ def test_what_is_no_kafka_is_named_with_its_address_and_setting(not_kafka: str) 
 
 def test_a_service_shows_that_it_waits_for_kafka_and_loses_nothing(bus: KafkaBus, kafka: KafkaServer) -> None:
     health, stop = Health("feature_engine"), threading.Event()
-    service = FeatureEngineService(bus, health, instance="1", rsi_period=14, sma_period=20, depth=True)
+    lookups = LookupWriter(MemoryCache(), health)
+    service = FeatureEngineService(bus, health, lookups, instance="1", rsi_period=14, sma_period=20, depth=True)
     thread = threading.Thread(target=process.run, args=(service, health, stop))
     thread.start()
     try:

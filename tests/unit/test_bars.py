@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quant_platform.domain.bars import bars_to_ticks, ticks_to_bars
+from quant_platform.domain.bars import bars_to_ticks, exchange_bars, ticks_to_bars
 from quant_platform.domain.session import ns_at
 from quant_platform.domain.tick_order import is_in_order, processing_order
 from quant_platform.domain.ticks import NS_PER_MINUTE, NS_PER_SECOND, BarBatch, TickBatch, empty_ticks
@@ -119,3 +119,30 @@ def test_processing_order_is_the_stable_order_of_time_and_symbol(unit: int, data
 def test_rows_in_order_are_left_alone() -> None:
     assert processing_order(np.array([5, 5, 6]), np.array([1, 1, 0], np.int32)) is None
     assert processing_order(np.zeros(0, np.int64), np.zeros(0, np.int32)) is None
+
+
+def test_an_exchange_counts_the_shares_of_a_dates_first_tick_into_its_first_bar() -> None:
+    rows = ticks(
+        (NINE_FIFTEEN - NS_PER_MINUTE, 0, 100, 40),  # pre-open: only the base to count from
+        (NINE_FIFTEEN, 0, 100, 70),
+        (NINE_FIFTEEN, 1, 500, 11),
+        (NINE_FIFTEEN + NS_PER_SECOND, 0, 101, 75),
+        (NINE_FIFTEEN + NS_PER_MINUTE, 0, 101, 80),
+        (NEXT_DAY, 0, 102, 9),
+    )
+    counted = exchange_bars(rows, rows.ts >= NINE_FIFTEEN)
+    assert counted.symbol.tolist() == [0, 0, 0, 1]
+    assert counted.volume.tolist() == [35, 5, 9, 11]
+    assert exchange_bars(rows, rows.ts < 0).ts.size == 0
+
+
+@pytest.mark.parametrize("volume", [0, 3, 1001])
+def test_bars_come_back_whole_from_the_ticks_that_they_became(volume: int) -> None:
+    given_bars = bars(
+        (NINE_FIFTEEN, 0, 100, 130, 90, 120, volume),
+        (NINE_FIFTEEN + NS_PER_MINUTE, 0, 120, 121, 80, 90, 7),
+        (NINE_FIFTEEN, 1, 5, 5, 5, 5, 2 * volume),
+    )
+    as_ticks = bars_to_ticks(given_bars)
+    again = exchange_bars(as_ticks, as_ticks.ts > 0)
+    assert [column.tolist() for column in again] == [column.tolist() for column in given_bars]

@@ -15,7 +15,7 @@ import typer
 from quant_platform import cli
 from quant_platform.commands import values
 from quant_platform.domain.errors import DataError, SafetyError, UnavailableError
-from quant_platform.hosts.options import BacktestOptions, UpOptions
+from quant_platform.hosts.options import BacktestOptions, DownloadOptions, UpOptions
 from quant_platform.simulator.options import ExchangeOptions
 
 
@@ -31,7 +31,8 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def handed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the hosts were called with, instead of running them."""
     calls: list[Any] = []
-    for module in ("quant_platform.research.backtest", "quant_platform.hosts.up", "quant_platform.hosts.exchange"):
+    hosts = [f"quant_platform.hosts.{name}" for name in ("up", "exchange", "download")]
+    for module in ("quant_platform.research.backtest", *hosts):
         parent, _, name = module.rpartition(".")
         stand_in = type(sys)(module)
         stand_in.run = lambda *arguments: calls.append(arguments[0] if len(arguments) == 1 else arguments)  # type: ignore[attr-defined]
@@ -128,6 +129,23 @@ def test_settings_are_defaults_that_the_command_line_overrides(
     assert options.parameters == {"latency_ms": "500", "rsi_entry": "60"}
     assert (options.home, options.subscribe, options.speed) == (Path("there"), "all", 1.0)
     assert options.config == tmp_path / "quant.toml"
+
+
+def test_download_hands_over_what_was_asked_for(handed: list[Any]) -> None:
+    asked = ["--symbols", "reliance", "NSE_EQ:TCS,infy", "--from", "2026-07-01", "--to", "2026-07-31"]
+    assert quant("download", *asked, "--interval", "15m", "--home", "h", "--json") == 0
+    assert quant("download") == 0
+    assert handed == [
+        DownloadOptions(
+            symbols=("NSE_EQ:RELIANCE", "NSE_EQ:TCS", "NSE_EQ:INFY"),
+            first=date(2026, 7, 1),
+            last=date(2026, 7, 31),
+            interval="15m",
+            home=Path("h"),
+            json=True,
+        ),
+        DownloadOptions(),
+    ]
 
 
 def test_exchange_hands_over_what_was_asked_for(handed: list[Any]) -> None:

@@ -1,12 +1,13 @@
 """The line on which the platform drives a simulated exchange's clock; no real broker has one."""
 
+from http import HTTPStatus
 from typing import Literal, TypeVar
 
 import httpx
 import msgspec
 
 from quant_platform.adapters.broker.upstox_transport import TokenSource, bearer, is_local
-from quant_platform.domain.errors import BrokerError, UnavailableError
+from quant_platform.domain.errors import AuthenticationError, BrokerError, UnavailableError
 
 T = TypeVar("T")
 
@@ -75,6 +76,12 @@ class SimulatorControl:
                 f"the simulated exchange at {self._base_url} does not answer ({type(error).__name__})",
                 "see whether its process still runs",
             ) from None
+        if reply.status_code == HTTPStatus.UNAUTHORIZED:
+            raise AuthenticationError(
+                f"the simulated exchange at {self._base_url} refuses the token",
+                "set UPSTOX_ACCESS_TOKEN to the token that `quant exchange` printed when it started",
+                status=reply.status_code,
+            )
         if reply.is_error:
             raise BrokerError(
                 f"the simulated exchange refused {path} [HTTP {reply.status_code}]",

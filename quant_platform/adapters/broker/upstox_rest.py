@@ -194,10 +194,22 @@ class UpstoxRest:
         """One-minute candles of past days, oldest first, both dates included; today is left out."""
         last = min(last, ist_date(self._clock.now_ns()) - _ONE_DAY)
         found: dict[int, Candle] = {}
-        for span_first, span_last in _spans(first, last):
-            path = paths.history(instrument.instrument_key, "minutes", 1, span_last, span_first)
-            found |= {candle.ts: candle for candle in await self._candles(path)}
+        for span_first, span_last in limits.candle_spans("minutes", 1, first, last):
+            candles = await self.candles(instrument, "minutes", 1, span_first, span_last)
+            found |= {candle.ts: candle for candle in candles}
         return [found[ts] for ts in sorted(found)]
+
+    async def candles(self, instrument: Instrument, unit: str, interval: int, first: date, last: date) -> list[Candle]:
+        """One request for candles of past days as the broker has them, oldest first: doubled ones are doubled.
+
+        Args:
+            instrument: of the candles.
+            unit: minutes, hours or days.
+            interval: how many of them.
+            first: IST date.
+            last: IST date, included; not too far from the first (:func:`.earliest_from`).
+        """
+        return await self._candles(paths.history(instrument.instrument_key, unit, interval, last, first))
 
     async def intraday(self, instrument: Instrument) -> list[Candle]:
         """One-minute candles of the current day so far, oldest first; the running minute may be there."""
@@ -256,16 +268,6 @@ def _equities(rows: Iterable[_FileRow]) -> Iterable[Instrument]:
             cas_eligible=bool(row.cas_eligible),
             reference_price=0,
         )
-
-
-def _spans(first: date, last: date) -> Iterable[tuple[date, date]]:
-    """The dates from first to last in pieces that one request may ask for, oldest first."""
-    pieces: list[tuple[date, date]] = []
-    while first <= last:
-        earliest = limits.earliest_from("minutes", 1, last) or first
-        pieces.append((max(first, earliest), last))
-        last = earliest - _ONE_DAY
-    return reversed(pieces)
 
 
 def _paise(rupees: float) -> int:

@@ -6,15 +6,22 @@ from typing import cast
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as ConnectionLost
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from quant_platform.domain.errors import ConfigurationError, UnavailableError
 from quant_platform.ports.state_cache import CacheEntry
 
-PATIENCE_S = 0.05
-"""How long a call waits for an answer: nothing here is worth holding up a tick."""
+PATIENCE_S = 1.0
+"""How long a call waits for an answer."""
 
 _REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
 
@@ -22,7 +29,7 @@ _REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
 class RedisCache:
     """Values in a Redis server, each batch in one round trip; may be used by several threads.
 
-    A call that fails is not repeated here, and the next one connects anew.
+    A call on a connection that died with the server is repeated once, on a new one.
 
     Args:
         url: ``redis://`` or ``rediss://``, with the password where there is one.
@@ -38,7 +45,7 @@ class RedisCache:
                 url,
                 socket_timeout=patience_s,
                 socket_connect_timeout=patience_s,
-                retry=Retry(NoBackoff(), 0),
+                retry=Retry(NoBackoff(), 1, (ConnectionLost,)),
                 maint_notifications_config=MaintNotificationsConfig(enabled=False),  # it would wait for longer
                 driver_info=None,  # nor introduce ourselves at length
             )
@@ -70,17 +77,6 @@ class RedisCache:
             return []
         with faults_named():
             return cast(list[bytes | None], self._redis.mget(keys))
-
-    def delete(self, keys: Sequence[str]) -> None:
-        """Forget these keys.
-
-        Raises:
-            UnavailableError: the server cannot be reached now.
-            ConfigurationError: it refuses us.
-        """
-        if keys:
-            with faults_named():
-                self._redis.delete(*keys)
 
     def close(self) -> None:
         """Let go of the connections."""

@@ -22,7 +22,7 @@ from quant_platform.adapters.ticks.file_schema import (
     find_files,
     open_data_file,
 )
-from quant_platform.domain.bars import TICKS_PER_BAR, bars_to_ticks, ticks_to_bars
+from quant_platform.domain.bars import TICKS_PER_BAR, bars_to_ticks, exchange_bars
 from quant_platform.domain.errors import CalendarError, DataError, UsageError
 from quant_platform.domain.instruments import full_symbol, instrument_for
 from quant_platform.domain.session import date_of, day_number, session_on
@@ -32,8 +32,8 @@ from quant_platform.domain.ticks import (
     NOT_FED,
     BarBatch,
     TickBatch,
+    empty_bars,
     empty_ticks,
-    select,
 )
 from quant_platform.ports.broker import Candle
 from quant_platform.ports.tick_source import DayTicks
@@ -162,7 +162,7 @@ class FileTickSource:
     def history(self, symbol: str, before: date, bars: int) -> list[Candle]:
         """The last one-minute bars of a symbol before a date, in session only, oldest first.
 
-        They may come from before the selection's first date. Bars are built from ticks as the features build them.
+        They may come from before the selection's first date. Bars are built from ticks as an exchange builds them.
 
         Args:
             symbol: ``NSE_EQ:RELIANCE``.
@@ -313,9 +313,9 @@ class FileTickSource:
                     self._read_unit(unit, buffer, day, day, Counter())
             columns = buffer.take(day)
         if columns is None:
-            return ticks_to_bars(empty_ticks(0, 0))
+            return empty_bars(0)
         ticks = self._in_order(columns)
-        return ticks_to_bars(select(ticks, self._counting(ticks, date_of(day))))
+        return exchange_bars(ticks, self._counting(ticks, date_of(day)))
 
     def _counting(self, ticks: TickBatch, day: date) -> NDArray[np.bool_]:
         """Which rows features would see: in session and not late."""

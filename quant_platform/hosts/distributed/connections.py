@@ -5,12 +5,20 @@ from typing import TYPE_CHECKING
 from sqlalchemy import URL
 
 from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
+from quant_platform.adapters.cache.redis import RedisCache
+from quant_platform.adapters.ledger.copies import LedgerCopies
 from quant_platform.adapters.ledger.sql import SqlLedger
+from quant_platform.adapters.ticks.questdb_reader import QuestdbReader
 from quant_platform.domain.errors import ConfigurationError
 from quant_platform.hosts.config import Settings
+from quant_platform.hosts.distributed.lookups import LookupReader, LookupWriter
+from quant_platform.hosts.health import Health
 
 if TYPE_CHECKING:
     from quant_platform.adapters.ticks.questdb import QuestdbWriter
+
+READING_PATIENCE_S = 0.25
+"""Of who has another place to look."""
 
 
 def kafka(settings: Settings) -> KafkaBus:
@@ -33,6 +41,11 @@ def postgres(settings: Settings) -> SqlLedger:
     return SqlLedger(postgres_url(settings).render_as_string(hide_password=False))
 
 
+def postgres_copies(settings: Settings) -> LedgerCopies:
+    """The same, to be copied or made from a copy. Raises as :func:`postgres`."""
+    return LedgerCopies(postgres_url(settings).render_as_string(hide_password=False))
+
+
 def postgres_url(settings: Settings) -> URL:
     """Where the ledger of the settings is, with the password, which it does not show.
 
@@ -50,6 +63,24 @@ def postgres_url(settings: Settings) -> URL:
     )
 
 
+def redis(settings: Settings, health: Health) -> LookupWriter:
+    """The writer of look-ups to the Redis of the settings; nothing is connected yet.
+
+    Raises:
+        ConfigurationError: the address cannot be read.
+    """
+    return LookupWriter(RedisCache(settings.redis.url.get_secret_value()), health)
+
+
+def lookups(settings: Settings) -> LookupReader:
+    """The reader of look-ups from the Redis of the settings, in which a Redis that is away knows nothing.
+
+    Raises:
+        ConfigurationError: the address cannot be read.
+    """
+    return LookupReader(RedisCache(settings.redis.url.get_secret_value(), READING_PATIENCE_S))
+
+
 def series_writer(settings: Settings) -> "QuestdbWriter":
     """The time series of the settings, to be written.
 
@@ -61,3 +92,10 @@ def series_writer(settings: Settings) -> "QuestdbWriter":
 
     wanted = settings.questdb
     return QuestdbWriter(wanted.http_url.get_secret_value(), keep_days=wanted.keep_days)
+
+
+def series_reader(settings: Settings) -> QuestdbReader:
+    """The time series of the settings, to be read; it connects at the first question."""
+    wanted = settings.questdb
+    password = wanted.pg_password.get_secret_value() if wanted.pg_password else None
+    return QuestdbReader(wanted.pg_host, wanted.pg_port, wanted.pg_user, password)

@@ -18,6 +18,7 @@ NAMES = (
     "market_persistor",
     "market_scanner",
     "strategy_runtime",
+    "data_backfiller",
     "system_doctor",
 )
 """Each is a module beside this one with ``serve(settings, options, health)``, loaded when it is the one to run."""

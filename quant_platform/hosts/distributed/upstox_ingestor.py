@@ -18,8 +18,9 @@ from quant_platform.hosts import wiring
 from quant_platform.hosts.config import Settings, load_settings
 from quant_platform.hosts.days import days_between, end_of_day
 from quant_platform.hosts.distributed import ingestor_state
-from quant_platform.hosts.distributed.connections import kafka, postgres
+from quant_platform.hosts.distributed.connections import kafka, postgres, redis
 from quant_platform.hosts.distributed.ingestor_state import Snapshot, WrittenSince
+from quant_platform.hosts.distributed.lookups import LookupWriter
 from quant_platform.hosts.distributed.suggestions import follow_suggestions
 from quant_platform.hosts.distributed.tick_stream import TickStream
 from quant_platform.hosts.feed_host import FeedHost, FeedNumbers
@@ -47,7 +48,8 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
     Raises:
         QuantError: any but a broker's and :class:`UnavailableError`, which are waited on.
     """
-    asyncio.run(until_stopped(Ingestor(settings, options, health).run))
+    with redis(settings, health) as lookups:
+        asyncio.run(until_stopped(Ingestor(settings, options, health, lookups).run))
 
 
 @dataclass
@@ -105,13 +107,16 @@ class Ingestor:
         settings: of the installation.
         options: whether it is a replay, and the settings file, from which the token is read anew.
         health: of this process.
+        lookups: take what is subscribed.
     """
 
-    def __init__(self, settings: Settings, options: ServiceOptions, health: Health) -> None:
+    def __init__(self, settings: Settings, options: ServiceOptions, health: Health, lookups: LookupWriter) -> None:
         self._settings = settings
         self._options = options
         self._health = health
+        self._lookups = lookups
         self._connected = health.gauge("quant_feed_connected", "1 while the feed is up")
+        self._in_session = health.gauge("quant_feed_in_session", "1 while the exchange trades")
         self._gaps = health.gauge("quant_feed_gaps_total", "Gaps in the session's feed")
         self._reconnects = health.gauge("quant_feed_reconnects_total", "Times the feed came back")
 
@@ -146,6 +151,7 @@ class Ingestor:
         market = await wiring.reach_market(settings, self._options.config)
         writer = bus.writer()
         try:
+            self._in_session.set_function(lambda: float(market.in_session()))
             universe = await market.universe(whole=self._options.whole_universe)
             await asyncio.to_thread(self._save, universe)
             snapshot = await asyncio.to_thread(ingestor_state.newest, bus)
@@ -261,6 +267,7 @@ class Ingestor:
             await asyncio.sleep(FLUSH_EVERY_S)
             await _flushed(serving.writer, self._health)
             host.tell_set_aside()
+            self._lookups.put_subscriptions(host.subscribed)
             self._connected.set(host.connected)
             self._gaps.set(host.numbers.gaps)
             self._reconnects.set(host.numbers.reconnects)

@@ -2,7 +2,7 @@
 
 from calendar import monthrange
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from typing import NamedTuple
 
 
@@ -86,3 +86,13 @@ def earliest_from(unit: str, interval: int, to_date: date) -> date | None:
     year, month0 = divmod(to_date.year * 12 + to_date.month - 1 - months, 12)
     day = min(to_date.day, monthrange(year, month0 + 1)[1])
     return date(year, month0 + 1, day)
+
+
+def candle_spans(unit: str, interval: int, first: date, last: date) -> list[tuple[date, date]]:
+    """The dates from first to last in the fewest pieces that one V3 history request may ask for, oldest first."""
+    pieces: list[tuple[date, date]] = []
+    while first <= last:
+        earliest = earliest_from(unit, interval, last) or first
+        pieces.append((max(first, earliest), last))
+        last = earliest - timedelta(days=1)
+    return pieces[::-1]

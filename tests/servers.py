@@ -24,6 +24,7 @@ from quant_platform.hosts.servers.processes import ProcessMark
 
 FORBIDDEN_TO_SKIP = os.environ.get("CI") == "true"
 GONE_WITHIN_S = 30.0
+SERVICE_GROUPS = ("feature_engine", "market_persistor", "market_persistor.greeks")
 
 
 def settings_of(environment: Mapping[str, str]) -> Settings:
@@ -92,7 +93,7 @@ class KafkaServer(RealServer):
         return KafkaBus(KafkaOptions(self.bootstrap_servers, partitions, session_timeout_ms))
 
     def clear(self) -> None:
-        """Remove every topic, and with each what groups and transactions committed in it."""
+        """Remove every topic and what was committed in it, and wait until no service counts as running any more."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
         deadline = time.monotonic() + GONE_WITHIN_S
         while names := [name for name in admin.list_topics(timeout=10).topics if not name.startswith("__")]:
@@ -100,6 +101,14 @@ class KafkaServer(RealServer):
             for future in admin.delete_topics(names).values():
                 with contextlib.suppress(Exception):  # gone already: the list was old
                     future.result(10)
+        while True:
+            try:
+                self.bus().forget_groups(SERVICE_GROUPS)
+            except UnavailableError:  # a killed one is a member until its session ends
+                assert time.monotonic() < deadline, "a service of an earlier test still runs"
+                time.sleep(0.2)
+            else:
+                return
 
 
 class PostgresServer(RealServer):

@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from quant_platform.adapters.bus.kafka import KafkaBus
 from quant_platform.adapters.bus.memory import MemoryBus
+from quant_platform.adapters.cache.memory import MemoryCache
 from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.adapters.ticks.memory import MemorySeries
 from quant_platform.domain.records import (
@@ -26,6 +27,7 @@ from quant_platform.domain.records import (
 )
 from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS, OPTION_GREEKS, SCANNER_SUGGESTIONS, Topic
 from quant_platform.hosts.distributed.feature_engine import FeatureEngineService
+from quant_platform.hosts.distributed.lookups import LookupWriter
 from quant_platform.hosts.distributed.market_persistor import MarketPersistorService
 from quant_platform.hosts.distributed.strategy_runtime import RuntimePlan, StrategyRuntimeService
 from quant_platform.hosts.distributed.suggestions import follow_suggestions
@@ -192,7 +194,8 @@ def require_set_aside(post: Post, topic: Topic, faults: Sequence[Bad], health: H
 def test_the_feature_engine_enriches_what_it_can_read_and_sets_the_rest_aside(post: Post) -> None:
     health = Health("feature_engine")
     faults = market_faults(tick(NS))
-    service = FeatureEngineService(post.bus, health, instance="1", rsi_period=14, sma_period=20, depth=True)
+    lookups = LookupWriter(MemoryCache(), health)
+    service = FeatureEngineService(post.bus, health, lookups, instance="1", rsi_period=14, sma_period=20, depth=True)
     with opened(service) as turn_until:
         interleaved(post, EQUITY_TICKS, faults, tick)
         turn_until(lambda: len(values(post.bus, ENRICHED_TICKS)) == len(faults) + 1)
@@ -249,6 +252,7 @@ def runtime(bus: Bus, health: Health, folder: Path, over: list[RunSummary]) -> S
         bus,
         lambda: SqlLedger(f"sqlite:///{folder / 'ledger.sqlite'}"),
         health,
+        LookupWriter(MemoryCache(), health),
         RuntimePlan(request, strategy, shared, depth=True, until_over=True, commit_every_s=0.0),
         over.append,
     )

@@ -9,17 +9,20 @@ import pytest
 
 from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
 from quant_platform.adapters.bus.kafka_writer import KafkaWriter
+from quant_platform.adapters.cache.memory import MemoryCache
 from quant_platform.domain.errors import UnavailableError
 from quant_platform.domain.records import CLOCK, ClockRecord, encode
 from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS, Topic
 from quant_platform.hosts import process
 from quant_platform.hosts.distributed.feature_engine import FeatureEngineService
+from quant_platform.hosts.distributed.lookups import LookupWriter
 from quant_platform.hosts.health import Health
 from quant_platform.ports.bus import RecordWriter
 from tests.servers import KafkaServer
 
 THINGS = Topic("things", 3)
 OTHERS = Topic("others", 3)
+NS = 1_753_848_000_000_000_000  # 2025-07-30 09:30 IST
 WITHIN_S = 120.0
 
 
@@ -185,20 +188,21 @@ def test_what_is_no_kafka_is_named_with_its_address_and_setting(not_kafka: str) 
 
 def test_a_service_shows_that_it_waits_for_kafka_and_loses_nothing(bus: KafkaBus, kafka: KafkaServer) -> None:
     health, stop = Health("feature_engine"), threading.Event()
-    service = FeatureEngineService(bus, health, instance="1", rsi_period=14, sma_period=20, depth=True)
+    lookups = LookupWriter(MemoryCache(), health)
+    service = FeatureEngineService(bus, health, lookups, instance="1", rsi_period=14, sma_period=20, depth=True)
     thread = threading.Thread(target=process.run, args=(service, health, stop))
     thread.start()
     try:
         until(lambda: health.ready)
         writer = bus.writer()
-        for stamp in range(1, 11):
+        for stamp in range(NS, NS + 10):
             writer.send(EQUITY_TICKS.name, "", encode(ClockRecord(stamp)), CLOCK, 0)
         writer.flush()
         kafka.kill()
         until(lambda: not health.ready)
         assert kafka.bootstrap_servers in health.reason
         kafka.start()
-        for stamp in range(11, 21):
+        for stamp in range(NS + 10, NS + 20):
             writer.send(EQUITY_TICKS.name, "", encode(ClockRecord(stamp)), CLOCK, 0)
         flushed(writer)
         writer.close()
@@ -207,4 +211,4 @@ def test_a_service_shows_that_it_waits_for_kafka_and_loses_nothing(bus: KafkaBus
         stop.set()
         thread.join()
     passed_on = [record.value for record in bus.history(ENRICHED_TICKS.name, {0: 0})]
-    assert passed_on == [encode(ClockRecord(stamp)) for stamp in range(1, 21)]
+    assert passed_on == [encode(ClockRecord(stamp)) for stamp in range(NS, NS + 20)]

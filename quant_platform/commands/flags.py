@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from quant_platform.commands import values
-from quant_platform.hosts.options import Source, Subscription
+from quant_platform.hosts.options import PortChoice, Source, Subscription
 
 # What a run is made of.
 
@@ -148,6 +148,20 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Start the portfolio anew."
 Picture = Annotated[Path | None, typer.Option("--picture", metavar="FILE", hidden=True)]
 LastRows = Annotated[int, typer.Option("--last", metavar="N", min=1, help="How many, the newest.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+# The servers.
+
+ServerNames = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAME]...", help="Which of them. [default: all]", show_default=False)
+]
+Ports = Annotated[
+    PortChoice | None,
+    typer.Option(
+        "--ports",
+        help="usual: 9092, 5432, … where they are free; free: any. Kept from then on. [default: as before, else usual]",
+    ),
+]
+Purge = Annotated[bool, typer.Option("--purge", help="Delete data, ports and passwords too.")]
 
 # Everywhere.
 

@@ -14,6 +14,7 @@
     │   └── RateLimitError                   429, or our own limit
     ├── UnavailableError            exit 1   a server cannot be reached now: wait and try again
     └── LedgerError                 exit 1   the stored ledger contradicts what it was asked to do
+        └── FencedError             exit 3   another writer has taken the portfolio over
 
 What a person sees is ``str(error)``: what happened, to what, and, after a dash, what to do about it.
 """
@@ -98,3 +99,9 @@ class UnavailableError(QuantError):
 
 class LedgerError(QuantError):
     """The stored ledger contradicts what it was asked to do."""
+
+
+class FencedError(LedgerError):
+    """Another writer has taken the portfolio over; this one must not come back by itself."""
+
+    exit_code = 3

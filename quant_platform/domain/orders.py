@@ -49,6 +49,11 @@ class OrderState(IntEnum):
         return self.name.lower()
 
 
+def order_id(run_id: str, order_no: int) -> str:
+    """An order's name, unique over all runs of all portfolios."""
+    return f"{run_id}-{order_no:06d}"
+
+
 class Intent(NamedTuple):
     """A wish to trade, before any check."""
 

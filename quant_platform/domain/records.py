@@ -7,8 +7,8 @@ from msgspec import Meta
 
 Rupees = Annotated[float, Meta(gt=0, lt=21_474_836.48)]
 """A price; read as round(x × 100) paise, which must fit 32 bits."""
-Count = Annotated[int, Meta(ge=0, lt=2**63)]
-Stamp = Annotated[int, Meta(gt=0, lt=2**63)]
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Stamp = Annotated[int, Meta(gt=0, le=2**63 - 1)]
 """Ns since the epoch, UTC."""
 Symbol = Annotated[str, Meta(min_length=1, max_length=64)]
 Level = tuple[Annotated[float, Meta(ge=0, lt=21_474_836.48)], Count]
@@ -65,6 +65,9 @@ class ClockRecord(msgspec.Struct, gc=False):
     """Time where no tick carries it: what follows in the partition belongs after ``ts``."""
 
     ts: Stamp
+    duplicates: Count = 0  # dropped by ingestion in this market so far
+    implausible: Count = 0  # set aside by ingestion likewise
+    last: bool = False  # the market is over: nothing follows
 
 
 class BarRow(NamedTuple):

@@ -17,6 +17,11 @@ class Topic(NamedTuple):
     compacted: bool = False  # the newest record of a key stays
 
     @property
+    def is_dead(self) -> bool:
+        """Whether it keeps another topic's dead letters."""
+        return self.name.endswith(".dead")
+
+    @property
     def dead(self) -> "Topic":
         """Where its records go that cannot be read, each with the reason in a header."""
         return Topic(f"{self.name}.dead", 1, 30 * _DAY_MS)

@@ -30,6 +30,11 @@ class HomeFolder:
         return self.root / "ticks"
 
     @property
+    def servers(self) -> Path:
+        """The folder of the servers that ``quant servers`` starts."""
+        return self.root / "servers"
+
+    @property
     def lock_file(self) -> Path:
         """The file that a running platform holds locked."""
         return self.root / "lock"

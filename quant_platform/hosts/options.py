@@ -15,6 +15,9 @@ Source = Literal["demo", "replay", "upstox"]
 Subscription = Literal["scanner", "all"]
 """What ``quant up`` subscribes to: the scanner's picks, or every symbol of the source."""
 
+PortChoice = Literal["usual", "free"]
+"""Where a server of ``quant servers`` listens: on its well-known port where that is free, or on any free one."""
+
 
 @dataclass(frozen=True, slots=True)
 class BacktestOptions:
@@ -166,5 +169,20 @@ class TicksOptions:
     """
 
     query: str | None = None
+    home: Path = Path("user_data")
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServersOptions:
+    """The servers of one home.
+
+    Attributes:
+        names: which, all where empty.
+        home: their data, logs, ports and passwords are in its folder ``servers``.
+        json: print one JSON object.
+    """
+
+    names: Sequence[str] = ()
     home: Path = Path("user_data")
     json: bool = False

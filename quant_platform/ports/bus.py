@@ -1,6 +1,6 @@
 """The message bus: records read in order, and written so that nothing is acknowledged before it is durable."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple, Protocol
 
 from quant_platform.domain.topics import Topic
@@ -30,6 +30,14 @@ class RecordReader(Protocol):
         Raises:
             UnavailableError: the bus cannot be reached, or a topic is not there yet.
         """
+        ...
+
+    def hold(self, partitions: Set[int]) -> None:
+        """Read nothing of these partitions until they are left out of a later call."""
+        ...
+
+    def lag(self) -> int:
+        """Records of its partitions that it has not read yet, as far as it knows."""
         ...
 
     def close(self) -> None:
@@ -112,6 +120,14 @@ class Bus(Protocol):
         """
         ...
 
+    def ends(self, topic: str) -> Mapping[int, int]:
+        """Partition → offset that its next record will bear.
+
+        Raises:
+            UnavailableError: the bus cannot be reached, or the topic is not there yet.
+        """
+        ...
+
     def group_reader(self, group: str, member: str, topic: str, on_assigned: OnAssigned | None = None) -> GroupReader:
         """A reader that shares a topic with its group and starts where the group committed, or at the beginning.
 
@@ -132,8 +148,8 @@ class Bus(Protocol):
         """
         ...
 
-    def history(self, topic: str, partition: int, start: int = 0) -> Iterator[Record]:
-        """Every committed record of a partition from an offset to where it ends now, in order.
+    def history(self, topic: str, start: Mapping[int, int]) -> Iterator[Record]:
+        """Every committed record of some partitions from an offset to where they end now, each partition's in order.
 
         Raises:
             UnavailableError: the bus cannot be reached.

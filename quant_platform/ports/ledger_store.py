@@ -38,6 +38,7 @@ class OrderEndRow(NamedTuple):
 
     order_no: int
     ts: int  # ns UTC
+    symbol: str
     state: str  # cancelled | refused_at_fill
     refusal: str  # reason of refused_at_fill, else empty
 
@@ -69,6 +70,14 @@ class OpenPosition(NamedTuple):
     opened_at: int  # ns UTC
 
 
+class OutboxRow(NamedTuple):
+    """A record that leaves for the bus once the block it belongs to is committed."""
+
+    topic: str
+    key: str
+    value: bytes  # JSON
+
+
 @dataclass(frozen=True)
 class LedgerBlock:
     """What happened since the last commit, and the totals after it.
@@ -87,6 +96,8 @@ class LedgerBlock:
         refusal_counts: of the run so far, by reason.
         moment: ns UTC, the last market time the block covers.
         state: snapshot of all cores at that moment; empty where a run does not resume (backtest).
+        offsets: (topic, partition) → first record that the block does not cover; empty where nothing is read off a bus.
+        outbox: records that leave once the block is committed.
     """
 
     orders: Sequence[OrderRow] = ()
@@ -102,6 +113,8 @@ class LedgerBlock:
     refusal_counts: Mapping[str, int] = field(default_factory=dict)
     moment: int = 0
     state: bytes = b""
+    offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    outbox: Sequence[OutboxRow] = ()
 
 
 @dataclass(frozen=True)
@@ -137,6 +150,7 @@ class RunStart:
         balance: cash now, paise (differs from the start on resumption).
         resumed_at: ns UTC of the last committed moment of the interrupted run, None for a new run.
         state: the snapshot committed at that moment; empty for a new run.
+        offsets: as of that moment (:attr:`LedgerBlock.offsets`); empty for a new run.
     """
 
     run_id: str
@@ -144,6 +158,7 @@ class RunStart:
     balance: int
     resumed_at: int | None = None
     state: bytes = b""
+    offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

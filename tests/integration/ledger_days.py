@@ -101,7 +101,7 @@ def cancelled_entry(start: int = CAPITAL) -> tuple[LedgerBlock, LedgerBlock]:
     return (
         LedgerBlock(orders=[order], refusals=[refusal], moment=OPEN, **totals),  # type: ignore[arg-type]
         LedgerBlock(
-            ends=[OrderEndRow(1, OPEN + NS, "cancelled", "")],
+            ends=[OrderEndRow(1, OPEN + NS, "NSE_EQ:INFY", "cancelled", "")],
             moment=OPEN + NS,
             **totals,  # type: ignore[arg-type]
         ),

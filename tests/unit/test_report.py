@@ -37,7 +37,7 @@ def run_of(days: int) -> dict[str, Any]:
     ends = []
     if days:
         orders.append(OrderRow(2 * days + 1, fills[0].ts, "NSE_EQ:INFY", BUY, 2, 700_00, "price above VWAP"))
-        ends.append(OrderEndRow(2 * days + 1, fills[0].ts, "cancelled", ""))
+        ends.append(OrderEndRow(2 * days + 1, fills[0].ts, "NSE_EQ:INFY", "cancelled", ""))
     summary = RunSummary(
         run_id="backtest-0001",
         ticks=10,

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from quant_platform.adapters.ledger.audit import GENESIS, AuditHead, Fact, append_facts
+from quant_platform.adapters.ledger.bus_side import forget_offsets, read_offsets
 from quant_platform.adapters.ledger.columns import decimal_text
 from quant_platform.adapters.ledger.running import Running
 from quant_platform.adapters.ledger.tables import executed_orders, portfolios, positions, runs, runtime_state
@@ -50,6 +51,7 @@ def begin(connection: Connection, request: RunRequest, now: datetime) -> tuple[R
         )
     )
     epoch = take_over(connection, request.portfolio, run_id, now)
+    forget_offsets(connection, request.portfolio)
     after = {
         "run_id": run_id,
         "mode": request.mode,
@@ -120,7 +122,14 @@ def _resume(connection: Connection, last: RowMapping, ts: int) -> tuple[Running,
         audit=head,
         positions=_open_positions(connection, portfolio),
     )
-    start = RunStart(run_id, last["starting_balance"], last["balance"], last["moment_ns"], last["state_at_commit"])
+    start = RunStart(
+        run_id,
+        last["starting_balance"],
+        last["balance"],
+        last["moment_ns"],
+        last["state_at_commit"],
+        read_offsets(connection, portfolio),
+    )
     return running, start
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from quant_platform.adapters.ledger.schema import create_directly, migrate, stored_revision
@@ -17,6 +17,21 @@ READ_ONLY = "ledger_read_only"
 
 BUSY_SECONDS = 30
 """How long SQLite waits for another process's transaction."""
+
+CONNECT_SECONDS = 5
+"""How long a server may take to answer before it counts as away."""
+
+MIGRATION_LOCK = 0x71756E74
+"""Advisory lock of Postgres: services that start together bring the schema up to date one after another."""
+
+
+_REFUSALS = (
+    "password authentication failed",
+    "no password supplied",
+    "does not exist",
+    "permission denied for database",
+)
+"""What a server says that will say the same next time."""
 
 
 def database_url(where: str | Path) -> URL:
@@ -50,9 +65,12 @@ def open_engine(where: str | Path, durable: bool) -> Engine:
     is_sqlite = url.get_backend_name() == "sqlite"
     if is_sqlite and url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url)
     if is_sqlite:
+        engine = create_engine(url)
         _prepare_sqlite(engine, durable)
+    else:
+        # A pooled connection may have died with the server: it is tried before each use.
+        engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_SECONDS})
     try:
         with faults_named():
             _bring_up_to_date(engine, durable)
@@ -64,15 +82,24 @@ def open_engine(where: str | Path, durable: bool) -> Engine:
 
 def _bring_up_to_date(engine: Engine, durable: bool) -> None:
     """Take the write lock only when there is something to do: a screen may be opened while a run is written."""
-    with engine.connect().execution_options(**{READ_ONLY: True}) as connection:
+    with engine.connect().execution_options(**reading_options(engine)) as connection:
         revision = stored_revision(connection)
     if revision == HEAD_REVISION:
         return
     with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
         if not durable and stored_revision(connection) is None:
             create_directly(connection)
         else:
             migrate(connection)
+
+
+def reading_options(engine: Engine) -> dict[str, Any]:
+    """Execution options of a connection whose answers belong together: one snapshot, and no lock."""
+    if engine.dialect.name == "postgresql":
+        return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    return {READ_ONLY: True}
 
 
 @contextmanager
@@ -86,9 +113,14 @@ def faults_named() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
+        if any(phrase in str(error.orig) for phrase in _REFUSALS):
+            raise ConfigurationError(
+                f"Postgres refuses this program: {error.orig}",
+                "check postgres.user, postgres.password and postgres.database (POSTGRES_USER, _PASSWORD, _DB)",
+            ) from None
         raise UnavailableError(
             f"the ledger cannot be reached or written: {error.orig}",
-            "check the path, the disk's free space and that no other program holds it",
+            "see whether the server runs; of a file, check its path, the disk's free space and who else holds it",
         ) from error
     except DatabaseError as error:
         if type(error) is not DatabaseError:

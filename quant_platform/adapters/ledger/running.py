@@ -7,7 +7,7 @@ from quant_platform.adapters.ledger.audit import ORDER_FILLED, AuditHead, Fact, 
 from quant_platform.adapters.ledger.bulk import Row
 from quant_platform.adapters.ledger.columns import decimal_text, moment
 from quant_platform.domain.errors import LedgerError
-from quant_platform.domain.orders import BUY
+from quant_platform.domain.orders import BUY, order_id
 from quant_platform.ports.ledger_store import FillRow, LedgerBlock, OpenPosition, OrderEndRow
 
 PENDING = "pending"
@@ -40,7 +40,7 @@ class Running:
 
     def order_id(self, order_no: int) -> str:
         """Unique over all runs of all portfolios."""
-        return f"{self.run_id}-{order_no:06d}"
+        return order_id(self.run_id, order_no)
 
 
 @dataclass

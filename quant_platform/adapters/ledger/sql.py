@@ -1,6 +1,6 @@
 """The ledger in a SQL database: a block of orders, fills, cash and audit rows is one transaction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from quant_platform.adapters.ledger import beginning
 from quant_platform.adapters.ledger.audit import Fact, append_facts, canonical_json
 from quant_platform.adapters.ledger.bulk import bulk_insert
+from quant_platform.adapters.ledger.bus_side import take_outbox, write_offsets, write_outbox
 from quant_platform.adapters.ledger.columns import moment
 from quant_platform.adapters.ledger.run_numbers import summarise
 from quant_platform.adapters.ledger.running import PENDING, BlockRows, Running, block_rows, position_rows
@@ -26,8 +27,8 @@ from quant_platform.adapters.ledger.tables import (
     runtime_state,
 )
 from quant_platform.adapters.ledger.views import LedgerDatabase
-from quant_platform.domain.errors import LedgerError
-from quant_platform.ports.ledger_store import LedgerBlock, RunRequest, RunStart, RunSummary
+from quant_platform.domain.errors import FencedError, LedgerError
+from quant_platform.ports.ledger_store import LedgerBlock, OutboxRow, RunRequest, RunStart, RunSummary
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
@@ -76,8 +77,8 @@ class SqlLedger(LedgerDatabase):
         """Write the block in one transaction, or nothing of it.
 
         Raises:
-            LedgerError: the block was written before, or does not follow from what is stored, or another
-                writer has taken the portfolio over.
+            LedgerError: the block was written before, or does not follow from what is stored.
+            FencedError: another writer has taken the portfolio over.
             UnavailableError: the database cannot be reached or written.
         """
         run = self._current_run()
@@ -89,6 +90,8 @@ class SqlLedger(LedgerDatabase):
                 if rows.positions != run.positions:
                     _write_positions(connection, run.portfolio, rows, block.moment)
                 _write_totals(connection, run, block)
+                write_offsets(connection, run.portfolio, block.offsets)
+                write_outbox(connection, block.outbox, moment(block.moment))
                 head = append_facts(connection, run.portfolio, run.audit, run.run_id, rows.facts)
         except IntegrityError as error:
             raise LedgerError(f"run {run.run_id} was given a block that it has already: {error.orig}") from error
@@ -99,6 +102,20 @@ class SqlLedger(LedgerDatabase):
             audit=head,
             positions=rows.positions,
         )
+
+    def publish(self, publisher: Callable[[Sequence[OutboxRow]], None], most: int = 1000) -> int:
+        """Hand the oldest records of committed blocks to a publisher; they are gone once it returned.
+
+        A publisher that raises, or a process killed in it, finds them again: what it does may happen twice.
+
+        Returns:
+            How many there were.
+        """
+        with self._writing() as connection:
+            rows = take_outbox(connection, most)
+            if rows:
+                publisher(rows)
+        return len(rows)
 
     def summary(self) -> RunSummary:
         """The numbers so far, computed from the stored rows.
@@ -115,7 +132,8 @@ class SqlLedger(LedgerDatabase):
         """Compute the run's numbers from the stored rows and mark it complete.
 
         Raises:
-            LedgerError: no run was begun, its rows contradict each other, or another writer has taken over.
+            LedgerError: no run was begun, or its rows contradict each other.
+            FencedError: another writer has taken the portfolio over.
         """
         run = self._current_run()
         when = self._now()
@@ -162,7 +180,7 @@ def _hold_epoch(connection: Connection, run: Running, block: LedgerBlock | None)
     else:
         claim = mine.values(moment_ns=block.moment, state=block.state, last_updated=moment(block.moment))
     if connection.execute(claim).rowcount != 1:
-        raise LedgerError(
+        raise FencedError(
             f"another program has taken over portfolio {run.portfolio!r}", "stop this one; the other goes on"
         )
 

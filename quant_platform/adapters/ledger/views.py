@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select
 
 from quant_platform.adapters.ledger.audit import verify_chain
 from quant_platform.adapters.ledger.columns import moment
-from quant_platform.adapters.ledger.engine import READ_ONLY, faults_named, open_engine
+from quant_platform.adapters.ledger.engine import faults_named, open_engine, reading_options
 from quant_platform.adapters.ledger.run_numbers import summarise
 from quant_platform.adapters.ledger.tables import (
     equity_curve,
@@ -57,7 +57,7 @@ class LedgerDatabase:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with faults_named(), self._engine.connect().execution_options(**{READ_ONLY: True}) as connection:
+        with faults_named(), self._engine.connect().execution_options(**reading_options(self._engine)) as connection:
             yield connection
 
     @contextmanager
@@ -185,6 +185,12 @@ class LedgerDatabase:
             if picks:
                 rows = [{"timestamp": when, **pick._asdict()} for pick in picks]
                 connection.execute(insert(scanner_results), rows)
+
+    def closing_auction(self) -> dict[str, bool]:
+        """Symbol → whether it takes part in the closing auction, of all stored instruments."""
+        with self._reading() as connection:
+            rows = connection.execute(select(instruments.c.symbol, instruments.c.cas_eligible))
+            return {row.symbol: row.cas_eligible for row in rows}
 
     def save_instruments(self, listed: Sequence[Instrument]) -> None:
         """Replace the list of securities."""

@@ -1,6 +1,7 @@
 """The feature_engine core: one pass over a batch of ticks, one record of state a symbol."""
 
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,6 +131,7 @@ class FeatureEngine:
         self._depth = depth
         self._state: NDArray[Any] = np.zeros(0, STATE)
         self._rings = np.zeros((0, sma_period - 1), np.int64)
+        self._layout = crc32(f"{KIND} {STATE.descr} {rsi_period} {sma_period} {depth}".encode()).to_bytes(4, "big")
 
     def _make_room(self, symbols: NDArray[np.int32]) -> None:
         if symbols.size:
@@ -157,6 +159,26 @@ class FeatureEngine:
         """
         self._make_room(bars.symbol)
         _insert_bars(self._state, self._rings, bars, self._rsi_period, anew)
+
+    def state_of(self, number: int) -> bytes:
+        """One symbol's state, for :meth:`take_over` of another engine with the same settings."""
+        return self._layout + self._state[number].tobytes() + self._rings[number].tobytes()
+
+    def take_over(self, number: int, state: bytes) -> None:
+        """Go on with a symbol where another engine left it.
+
+        Raises:
+            LedgerError: the state was made with other settings, or by another version.
+        """
+        layout, body = state[: len(self._layout)], state[len(self._layout) :]
+        if layout != self._layout or len(body) != STATE.itemsize + 8 * self._rings.shape[1]:
+            raise LedgerError(
+                "the stored state of a symbol was made with other settings, or by another version",
+                "set trading.rsi_period, trading.sma_period and feed.depth as they were, or start the streams anew",
+            )
+        self._make_room(np.array([number], np.int32))
+        self._state[number] = np.frombuffer(body, STATE, 1)[0]
+        self._rings[number] = np.frombuffer(body, np.int64, offset=STATE.itemsize)
 
     def snapshot(self) -> bytes:
         """All symbols' state."""

@@ -90,15 +90,15 @@ class Journal:
                 else:
                     del self.positions[symbol]
             elif kind == EventKind.CANCELLED:
-                self._end(order_no, ts, OrderState.CANCELLED, "")
+                self._end(order_no, ts, symbol, OrderState.CANCELLED, "")
             elif order_no:
-                self._end(order_no, ts, OrderState.REFUSED_AT_FILL, Refusal(refusal).label)
+                self._end(order_no, ts, symbol, OrderState.REFUSED_AT_FILL, Refusal(refusal).label)
             else:
                 self.refusals.append(RefusalRow(ts, symbol, Refusal(refusal).label, price))
 
-    def _end(self, order_no: int, ts: int, state: OrderState, refusal: str) -> None:
+    def _end(self, order_no: int, ts: int, symbol: str, state: OrderState, refusal: str) -> None:
         del self.pending_reasons[order_no]
-        self.ends.append(OrderEndRow(order_no, ts, state.label, refusal))
+        self.ends.append(OrderEndRow(order_no, ts, symbol, state.label, refusal))
 
     @staticmethod
     def _reason(trigger: int, side: int, row: int, explain: Callable[[int, int], str]) -> str:

@@ -156,8 +156,13 @@ class StrategyRuntime:
         number = self._table.get(symbol)
         return 0 if number is None or number >= self._positions.size else int(self._positions[number]["ltp"])
 
-    def on_ticks(self, batch: EnrichedBatch) -> None:
+    def on_ticks(self, batch: EnrichedBatch, stale_before: int = 0) -> None:
         """Take a batch in the stream's order; what it brings about stands in :attr:`journal` afterwards.
+
+        Args:
+            batch: enriched ticks.
+            stale_before: ns UTC. Ticks stamped earlier fill what was ordered, and nothing is decided on them: live, the
+                market has moved on from what they show.
 
         Raises:
             CalendarError: a tick to be fed lies on a date that the calendar does not cover.
@@ -166,10 +171,13 @@ class StrategyRuntime:
         self._make_room()
         features = features_of(batch)
         if self._by_tick is not None:
-            self._ask_tick_by_tick(self._by_tick, batch, features)
+            self._ask_tick_by_tick(self._by_tick, batch, features, stale_before)
         elif self._by_factor is not None:
             enter, leave = self._signals(self._by_factor, features)
-            self._run(batch, features, enter, leave, 0, batch.ticks.ts.size)
+            n = batch.ticks.ts.size
+            stale = int(np.argmax(batch.ticks.ts >= stale_before)) if n and batch.ticks.ts[-1] >= stale_before else n
+            self._run(batch, features, enter, leave, 0, stale, decide=False)
+            self._run(batch, features, enter, leave, stale, n)
         self._keep_depth(batch)
 
     def on_clock(self, ts: int) -> None:
@@ -268,13 +276,17 @@ class StrategyRuntime:
             )
             self._drain(explain)
 
-    def _ask_tick_by_tick(self, strategy: TickStrategy, batch: EnrichedBatch, features: Features) -> None:
+    def _ask_tick_by_tick(
+        self, strategy: TickStrategy, batch: EnrichedBatch, features: Features, stale_before: int
+    ) -> None:
         enter = np.zeros(features.ts.size, np.bool_)
         leave = np.zeros(features.ts.size, np.bool_)
         for i in range(features.ts.size):
             if batch.ticks.flags[i] & NOT_FED:
                 continue
             self._run(batch, features, enter, leave, i, i + 1, decide=False)
+            if batch.ticks.ts[i] < stale_before:
+                continue
             tick = features.row(i)
             position = self._positions[tick.symbol]
             held = int(position["quantity"])

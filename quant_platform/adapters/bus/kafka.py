@@ -1,0 +1,178 @@
+"""The message bus on Kafka: topics are made and asked for here; records are read and written next door."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+
+from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, unavailable
+from quant_platform.adapters.bus.kafka_reader import KafkaReader, history
+from quant_platform.adapters.bus.kafka_writer import KafkaTransactionalWriter, KafkaWriter
+from quant_platform.domain.errors import UnavailableError
+from quant_platform.domain.topics import Topic
+from quant_platform.ports.bus import OnAssigned, Record
+
+T = TypeVar("T")
+
+_COMPACTED = {
+    # Closed early and cleaned eagerly: who takes over a partition reads little more than one record a key.
+    "cleanup.policy": "compact",
+    "segment.ms": "60000",
+    "segment.bytes": str(16 * 2**20),
+    "min.cleanable.dirty.ratio": "0.05",
+    "max.compaction.lag.ms": "120000",
+}
+_DEAD_RECORD_BYTES = 4 * 2**20
+"""Dead letters carry whatever any topic took, and the reason beside it."""
+
+
+@dataclass(frozen=True)
+class KafkaOptions:
+    """How to reach Kafka, and how fast a dead client is given up.
+
+    Attributes:
+        bootstrap_servers: host:port, several with commas.
+        partitions: of topics that do not say.
+        session_timeout_ms: a silent member's partitions go to others after so long.
+        transaction_timeout_ms: a silent writer's transaction is dropped after so long.
+    """
+
+    bootstrap_servers: str
+    partitions: int = 12
+    session_timeout_ms: int = 6000
+    transaction_timeout_ms: int = 10_000
+
+
+class KafkaBus:
+    """Makes readers and writers of one cluster (:class:`~quant_platform.ports.bus.Bus`).
+
+    Args:
+        options: how to reach it. Nothing is connected before it is needed.
+    """
+
+    def __init__(self, options: KafkaOptions) -> None:
+        self._options = options
+        self._admin = AdminClient({"bootstrap.servers": options.bootstrap_servers, "log_level": 0})
+
+    def ensure(self, topics: Sequence[Topic]) -> None:
+        """Make the topics that are not there, and those for their dead letters.
+
+        Raises:
+            UnavailableError: Kafka cannot be reached, or will not make one.
+        """
+        there = self._ask(lambda: self._admin.list_topics(timeout=ASK_WITHIN_S)).topics
+        wanted = [each for topic in topics for each in ((topic,) if topic.compacted else (topic, topic.dead))]
+        missing = [self._as_made(topic) for topic in wanted if topic.name not in there]
+        if not missing:
+            return
+        made = self._ask(lambda: self._admin.create_topics(missing, operation_timeout=ASK_WITHIN_S))
+        for name, future in made.items():
+            try:
+                future.result(ASK_WITHIN_S)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another service was faster
+                    raise unavailable(f"topic {name} cannot be made", error, self._options.bootstrap_servers) from None
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic has.
+
+        Raises:
+            UnavailableError: Kafka cannot be reached, or the topic is not there yet.
+        """
+        found = self._ask(lambda: self._admin.list_topics(topic, timeout=ASK_WITHIN_S)).topics[topic]
+        if found.error is not None or not found.partitions:
+            raise UnavailableError(f"topic {topic} is not there yet", "start the service that writes it")
+        return len(found.partitions)
+
+    def ends(self, topic: str) -> Mapping[int, int]:
+        """Partition → offset that its next record will bear.
+
+        Raises:
+            UnavailableError: Kafka cannot be reached, or the topic is not there yet.
+        """
+        places = [TopicPartition(topic, number) for number in range(self.partitions(topic))]
+        newest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = self._admin.list_offsets(dict.fromkeys(places, newest))
+        return {
+            place.partition: self._ask(partial(future.result, ASK_WITHIN_S)).offset for place, future in asked.items()
+        }
+
+    def retention_ms(self, topic: str) -> int:
+        """For how long a topic keeps its records.
+
+        Raises:
+            UnavailableError: Kafka cannot be reached, or the topic is not there.
+        """
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        future = self._admin.describe_configs([resource])[resource]
+        return int(self._ask(lambda: future.result(ASK_WITHIN_S))["retention.ms"].value)
+
+    def remove(self, topics: Sequence[Topic]) -> None:
+        """Delete topics and what is in them; those that are not there are passed over. Returns when they are gone.
+
+        Raises:
+            UnavailableError: Kafka cannot be reached.
+        """
+        there = self._ask(lambda: self._admin.list_topics(timeout=ASK_WITHIN_S)).topics
+        names = [each for topic in topics for each in (topic.name, topic.dead.name) if each in there]
+        removed: dict[str, Future[None]] = self._admin.delete_topics(names) if names else {}
+        for future in removed.values():
+            self._ask(partial(future.result, ASK_WITHIN_S))
+
+    def forget_groups(self, groups: Sequence[str]) -> None:
+        """Drop where consumer groups stand; groups that are not there are passed over.
+
+        Raises:
+            UnavailableError: Kafka cannot be reached, or a group is still in use.
+        """
+        for group, future in self._admin.delete_consumer_groups(list(groups)).items():
+            try:
+                future.result(ASK_WITHIN_S)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
+                    raise unavailable(f"group {group} is in use", error, self._options.bootstrap_servers) from None
+
+    def group_reader(self, group: str, member: str, topic: str, on_assigned: OnAssigned | None = None) -> KafkaReader:
+        """A reader that shares a topic with its group; see :class:`~quant_platform.ports.bus.Bus`."""
+        options = self._options
+        return KafkaReader.of_group(
+            options.bootstrap_servers, group, member, topic, options.session_timeout_ms, on_assigned
+        )
+
+    def reader(self, topic: str, start: Mapping[int, int]) -> KafkaReader:
+        """A reader that has these partitions for itself; see :class:`~quant_platform.ports.bus.Bus`."""
+        return KafkaReader.of_partitions(self._options.bootstrap_servers, topic, start)
+
+    def history(self, topic: str, start: Mapping[int, int]) -> Iterator[Record]:
+        """Every committed record of some partitions from an offset to where they end now, each partition's in order.
+
+        Raises:
+            UnavailableError: Kafka cannot be reached.
+        """
+        return history(self._options.bootstrap_servers, topic, start)
+
+    def writer(self) -> KafkaWriter:
+        """An idempotent writer that waits for every replica."""
+        return KafkaWriter(self._options.bootstrap_servers)
+
+    def transactional_writer(self, name: str) -> KafkaTransactionalWriter:
+        """A writer of transactions; what an earlier one of the same name left open is dropped.
+
+        Raises:
+            UnavailableError: Kafka cannot be reached.
+        """
+        return KafkaTransactionalWriter(self._options.bootstrap_servers, name, self._options.transaction_timeout_ms)
+
+    def _as_made(self, topic: Topic) -> NewTopic:
+        config = dict(_COMPACTED) if topic.compacted else {"retention.ms": str(topic.retention_ms)}
+        if topic.is_dead:
+            config["max.message.bytes"] = str(_DEAD_RECORD_BYTES)
+        return NewTopic(topic.name, topic.partitions or self._options.partitions, config=config)
+
+    def _ask(self, call: Callable[[], T]) -> T:
+        with named(self._options.bootstrap_servers):
+            return call()

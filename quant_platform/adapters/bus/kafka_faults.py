@@ -1,0 +1,49 @@
+"""Kafka's errors as the platform's: what cannot be reached is waited for, whatever the client calls it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from confluent_kafka import KafkaError, KafkaException
+
+from quant_platform.domain.errors import ConfigurationError, UnavailableError
+
+ASK_WITHIN_S = 10.0
+"""How long a question to the cluster may take."""
+
+_NOT_ALLOWED = frozenset(
+    {
+        KafkaError._AUTHENTICATION,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+    }
+)
+
+
+def unavailable(what: str, error: KafkaException | KafkaError, servers: str) -> UnavailableError:
+    """The error that a service waits on."""
+    reason = error.args[0] if isinstance(error, KafkaException) else error
+    return UnavailableError(
+        f"{what}: {reason.str()} (Kafka at {servers})", "see whether Kafka runs there; KAFKA_BOOTSTRAP_SERVERS names it"
+    )
+
+
+@contextmanager
+def named(servers: str) -> Iterator[None]:
+    """Turn a client's error into ours.
+
+    Raises:
+        UnavailableError: Kafka cannot be reached, or cannot do it now.
+        ConfigurationError: it will never allow it.
+    """
+    try:
+        yield
+    except KafkaException as error:
+        reason: KafkaError = error.args[0]
+        if reason.code() in _NOT_ALLOWED:
+            raise ConfigurationError(
+                f"Kafka at {servers} refuses this client: {reason.str()}",
+                "check kafka.bootstrap_servers and its rights",
+            ) from None
+        raise unavailable("Kafka does not answer as asked", error, servers) from None

@@ -1,0 +1,205 @@
+"""Reading from Kafka: members of a group, readers with partitions of their own, and whole partitions."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import Any, Self
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, unavailable
+from quant_platform.domain.errors import UnavailableError
+from quant_platform.ports.bus import Offsets, OnAssigned, Record
+
+_MAX_POLL_MS = 300_000
+_BATCH = 10_000
+_HISTORY_WAIT_S = 0.02
+
+_CONSUMER = {
+    "enable.auto.commit": False,
+    "auto.offset.reset": "earliest",
+    "isolation.level": "read_committed",
+    "fetch.queue.backoff.ms": 5,  # the default of 1 s starves a reader of small records
+    "fetch.wait.max.ms": 50,
+    "max.poll.interval.ms": _MAX_POLL_MS,
+    "log_level": 0,
+}
+
+
+class KafkaReader:
+    """Reads committed records of one topic; made by :class:`~quant_platform.adapters.bus.kafka.KafkaBus`.
+
+    Args:
+        servers: bootstrap servers.
+        topic: what is read.
+        config: what the two kinds of readers do not share.
+    """
+
+    def __init__(self, servers: str, topic: str, config: Mapping[str, Any]) -> None:
+        self._servers = servers
+        self._topic = topic
+        self._trouble: KafkaError | None = None
+        self._held: frozenset[int] = frozenset()
+        self.consumer = Consumer({"bootstrap.servers": servers, "error_cb": self._on_error, **_CONSUMER, **config})
+
+    @classmethod
+    def of_group(
+        cls,
+        servers: str,
+        group: str,
+        member: str,
+        topic: str,
+        session_timeout_ms: int,
+        on_assigned: OnAssigned | None,
+    ) -> Self:
+        """A static member of a group: one that comes back within the session keeps its partitions at once."""
+        reader = cls(
+            servers,
+            topic,
+            {
+                "group.id": group,
+                "group.instance.id": member,
+                "partition.assignment.strategy": "cooperative-sticky",
+                "session.timeout.ms": session_timeout_ms,
+                "heartbeat.interval.ms": max(session_timeout_ms // 6, 100),
+            },
+        )
+
+        def assigned(_: Consumer, partitions: list[TopicPartition]) -> None:
+            if on_assigned is None or not partitions:
+                return
+            # Waits until no transaction holds an offset of these partitions any more: what stands below is final.
+            reader.consumer.committed(partitions, timeout=ASK_WITHIN_S)
+            on_assigned([partition.partition for partition in partitions])
+
+        reader.consumer.subscribe([topic], on_assign=assigned)
+        return reader
+
+    @classmethod
+    def of_partitions(cls, servers: str, topic: str, start: Mapping[int, int]) -> Self:
+        """A reader that no group knows."""
+        reader = cls(servers, topic, {"group.id": f"reader of {topic}"})
+        reader.consumer.assign([TopicPartition(topic, partition, offset) for partition, offset in start.items()])
+        return reader
+
+    def poll(self, most: int, timeout_s: float) -> Sequence[Record]:
+        """The next records, each partition's in order; empty where none came in time.
+
+        Raises:
+            UnavailableError: Kafka cannot be reached, or the topic is not there yet.
+        """
+        with named(self._servers):
+            messages = self.consumer.consume(most, timeout_s)
+        if not messages:
+            self._look_after_trouble()
+            return ()
+        self._trouble = None
+        return [record_of(message) if message.error() is None else self._refuse(message) for message in messages]
+
+    def commit(self, offsets: Offsets) -> None:
+        """Have the group go on from these places; returns when that is durable.
+
+        Raises:
+            UnavailableError: Kafka cannot be reached, or a partition has gone to another member.
+        """
+        if offsets:
+            with named(self._servers):
+                self.consumer.commit(offsets=places(offsets), asynchronous=False)
+
+    def hold(self, partitions: Set[int]) -> None:
+        """Read nothing of these partitions until they are left out of a later call."""
+        for change, moved in (
+            (self.consumer.pause, partitions - self._held),
+            (self.consumer.resume, self._held - partitions),
+        ):
+            if moved:
+                change([TopicPartition(self._topic, number) for number in moved])
+        self._held = frozenset(partitions)
+
+    def lag(self) -> int:
+        """Records of this reader's partitions that it has not read yet, as of the last answer of Kafka."""
+        total = 0
+        for place in self.consumer.position(self.consumer.assignment()):
+            _, end = self.consumer.get_watermark_offsets(place, cached=True)
+            total += max(end - max(place.offset, 0), 0)
+        return total
+
+    def close(self) -> None:
+        """Let go of the connection; a static member's partitions wait for it to come back."""
+        self.consumer.close()
+
+    def _on_error(self, error: KafkaError) -> None:
+        self._trouble = error
+
+    def _look_after_trouble(self) -> None:
+        """Silence after an error: either Kafka is away, or there was just nothing to read."""
+        if self._trouble is None:
+            return
+        with named(self._servers):
+            self.consumer.list_topics(self._topic, timeout=2.0)
+        self._trouble = None
+
+    def _refuse(self, message: Message) -> Record:
+        error = message.error()
+        if error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise UnavailableError(f"topic {self._topic} is not there yet", "start the service that writes it")
+        raise unavailable(f"topic {self._topic} cannot be read", error or KafkaError(KafkaError._FAIL), self._servers)
+
+
+def history(servers: str, topic: str, start: Mapping[int, int]) -> Iterator[Record]:
+    """Every committed record of some partitions from an offset to where they end now, each partition's in order.
+
+    Raises:
+        UnavailableError: Kafka cannot be reached, or does not answer in time.
+    """
+    reader = KafkaReader(servers, topic, {"group.id": f"history of {topic}", "enable.partition.eof": True})
+    consumer = reader.consumer
+    under_way = set(start)
+    try:
+        consumer.assign([TopicPartition(topic, partition, offset) for partition, offset in start.items()])
+        give_up = time.monotonic() + ASK_WITHIN_S
+        while under_way:
+            with named(servers):
+                messages = consumer.consume(_BATCH, _HISTORY_WAIT_S)
+            for message in messages:
+                error = message.error()
+                if error is None:
+                    yield record_of(message)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    under_way.discard(message.partition())
+                else:
+                    raise unavailable(f"topic {topic} cannot be read", error, servers)
+            if messages:
+                give_up = time.monotonic() + ASK_WITHIN_S
+            elif time.monotonic() > give_up:
+                raise unavailable(f"topic {topic} does not come to its end", KafkaError(KafkaError._TIMED_OUT), servers)
+    finally:
+        reader.close()
+
+
+def places(offsets: Offsets) -> list[TopicPartition]:
+    """Offsets as the client takes them."""
+    return [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
+
+
+def record_of(message: Message) -> Record:
+    """A message as it stands in its topic."""
+    kind, schema = "", 0
+    headers: Any = message.headers()  # a list of pairs, whatever its annotation allows
+    for name, value in headers or ():
+        if name == "kind":
+            kind = _text(value)
+        elif name == "schema":
+            schema = int(_text(value)) if _text(value).isdigit() else 0
+    return Record(
+        message.topic() or "",
+        message.partition() or 0,
+        message.offset() or 0,
+        kind,
+        schema,
+        _text(message.key()),
+        message.value() or b"",
+    )
+
+
+def _text(value: bytes | str | None) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value or ""

@@ -1,0 +1,213 @@
+"""Records of the topics as batches of columns, and back: rupees and levels there, paise and arrays here."""
+
+from collections.abc import Sequence
+from itertools import chain, repeat
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant_platform.domain.money import PAISE_PER_RUPEE
+from quant_platform.domain.records import BarRow, BarsRecord, Depth, EnrichedRecord, TickRecord
+from quant_platform.domain.ticks import (
+    AGGRESSOR_CODES,
+    LEVELS,
+    MAX_LEVEL_QUANTITY,
+    BarBatch,
+    EnrichedBatch,
+    TickBatch,
+    empty_bars,
+)
+
+_NO_LEVEL = (0.0, 0)
+_NO_DEPTH = Depth([], [])
+_LEVEL_UNITS = np.array([PAISE_PER_RUPEE, 1.0])
+_AGGRESSORS = {code: number for number, code in enumerate(AGGRESSOR_CODES)}
+
+
+def tick_batch(records: Sequence[TickRecord], numbers: Sequence[int], levels: int) -> TickBatch:
+    """Ticks of a topic as a batch.
+
+    Args:
+        records: in order of processing.
+        numbers: of their symbols.
+        levels: 5, or 0 for data without depth, whose depth is not looked at.
+    """
+    return TickBatch(
+        np.array([record.ts for record in records], np.int64),
+        np.array(numbers, np.int32),
+        np.array([record.seq for record in records], np.int64),
+        paise([record.ltp for record in records]),
+        np.array([record.volume for record in records], np.int64),
+        np.array([record.atp or 0.0 for record in records], np.float64),
+        np.array([record.flags for record in records], np.uint8),
+        *_depth_columns([record.depth for record in records], levels),
+    )
+
+
+def enriched_batch(records: Sequence[EnrichedRecord], numbers: Sequence[int], levels: int) -> EnrichedBatch:
+    """Enriched ticks of a topic as a batch.
+
+    Args:
+        records: in order of processing.
+        numbers: of their symbols.
+        levels: 5, or 0 for data without depth, whose depth is not looked at.
+    """
+    depth = _depth_columns([record.depth for record in records], levels)
+    ticks = TickBatch(
+        np.array([record.ts for record in records], np.int64),
+        np.array(numbers, np.int32),
+        np.array([record.seq for record in records], np.int64),
+        paise([record.ltp for record in records]),
+        np.array([record.volume for record in records], np.int64),
+        np.zeros(len(records), np.float64),
+        np.array([record.flags for record in records], np.uint8),
+        *depth,
+    )
+    bid_price, bid_qty, ask_price, ask_qty = depth
+    has_depth = np.any((bid_price > 0) & (bid_qty > 0), axis=1) | np.any((ask_price > 0) & (ask_qty > 0), axis=1)
+    return EnrichedBatch(
+        ticks,
+        _features([record.vwap for record in records]),
+        _features([record.rsi for record in records]),
+        _features([record.obi for record in records]),
+        _features([record.sma for record in records]),
+        _features([record.spread for record in records]),
+        np.array([_AGGRESSORS[record.aggressor] for record in records], np.uint8),
+        np.asarray(has_depth),
+    )
+
+
+def tick_records(batch: TickBatch, names: Sequence[str]) -> list[TickRecord]:
+    """A batch that passed ingestion as records of ``market.equity.ticks``.
+
+    Args:
+        batch: ticks.
+        names: symbol of every number.
+    """
+    return [
+        TickRecord(names[number], ts, seq, price, volume, atp or None, flags, depth)
+        for ts, number, seq, price, volume, atp, flags, depth in zip(
+            batch.ts.tolist(),
+            batch.symbol.tolist(),
+            batch.seq.tolist(),
+            (batch.ltp / PAISE_PER_RUPEE).tolist(),
+            batch.volume.tolist(),
+            batch.atp.tolist(),
+            batch.flags.tolist(),
+            _depths(batch),
+            strict=True,
+        )
+    ]
+
+
+def enriched_records(records: Sequence[TickRecord], batch: EnrichedBatch) -> list[EnrichedRecord]:
+    """What the feature engine made of ticks, as records of ``market.enriched.ticks``.
+
+    Args:
+        records: the ticks as they were read.
+        batch: the same ticks with their features, row by row.
+    """
+    return [
+        EnrichedRecord(
+            record.symbol,
+            record.ts,
+            record.seq,
+            record.ltp,
+            record.volume,
+            vwap,
+            rsi,
+            obi,
+            sma,
+            spread,
+            AGGRESSOR_CODES[aggressor],  # type: ignore[arg-type]
+            record.flags,
+            record.depth if has_depth else None,
+        )
+        for record, vwap, rsi, obi, sma, spread, aggressor, has_depth in zip(
+            records,
+            batch.vwap.tolist(),
+            batch.rsi.tolist(),
+            batch.obi.tolist(),
+            batch.sma.tolist(),
+            batch.spread.tolist(),
+            batch.aggressor.tolist(),
+            batch.has_depth.tolist(),
+            strict=True,
+        )
+    ]
+
+
+def bar_batch(record: BarsRecord, number: int) -> BarBatch:
+    """The bars of a record as a batch.
+
+    Args:
+        record: of one symbol.
+        number: of that symbol.
+    """
+    batch = empty_bars(len(record.bars))
+    if record.bars:
+        starts, *prices, volumes = zip(*record.bars, strict=True)
+        batch.ts[:], batch.symbol[:], batch.volume[:] = starts, number, volumes
+        for column, values in zip((batch.open, batch.high, batch.low, batch.close), prices, strict=True):
+            column[:] = paise(values)
+    return batch
+
+
+def bar_rows(batch: BarBatch) -> list[BarRow]:
+    """Bars of one symbol as rows of a record."""
+    prices = ((column / PAISE_PER_RUPEE).tolist() for column in (batch.open, batch.high, batch.low, batch.close))
+    return [BarRow(*row) for row in zip(batch.ts.tolist(), *prices, batch.volume.tolist(), strict=True)]
+
+
+def paise(rupees: Sequence[float]) -> NDArray[np.int32]:
+    """Prices of records as round(x × 100)."""
+    return np.rint(np.array(rupees, np.float64) * PAISE_PER_RUPEE).astype(np.int32)
+
+
+def _features(values: Sequence[float | None]) -> NDArray[np.float64]:
+    return np.array(values, np.float64)  # None becomes NaN
+
+
+def _depth_columns(depths: Sequence[Depth | None], levels: int) -> tuple[NDArray[np.int32], ...]:
+    """Bid prices, bid quantities, ask prices, ask quantities, each (n, levels)."""
+    n = len(depths)
+    if not levels or not any(depths):
+        return tuple(np.zeros((n, levels), np.int32) for _ in range(4))
+    bids = _side([(depth or _NO_DEPTH).bids for depth in depths])
+    asks = _side([(depth or _NO_DEPTH).asks for depth in depths])
+    return bids[0], bids[1], asks[0], asks[1]
+
+
+def _side(sides: Sequence[Sequence[tuple[float, int]]]) -> NDArray[np.int32]:
+    """Prices and quantities of one side, (2, n, 5); what is missing is 0, no level."""
+    padded = chain.from_iterable(
+        side if len(side) == LEVELS else chain(side[:LEVELS], repeat(_NO_LEVEL, LEVELS - min(len(side), LEVELS)))
+        for side in sides
+    )
+    flat = np.fromiter(chain.from_iterable(padded), np.float64, len(sides) * LEVELS * 2)
+    scaled = np.minimum(np.rint(flat.reshape(-1, LEVELS, 2) * _LEVEL_UNITS), MAX_LEVEL_QUANTITY)
+    return np.ascontiguousarray(scaled.astype(np.int32).transpose(2, 0, 1))
+
+
+def _depths(batch: TickBatch) -> list[Depth | None]:
+    """Each row's levels, without those behind the last of a side; None for a row without any."""
+    n, levels = batch.bid_price.shape
+    if not levels:
+        return [None] * n
+    sides = []
+    for prices, quantities in ((batch.bid_price, batch.bid_qty), (batch.ask_price, batch.ask_qty)):
+        there = (prices > 0) & (quantities > 0)
+        counts = np.where(there.any(axis=1), levels - there[:, ::-1].argmax(axis=1), 0)
+        rupees: list[list[float]] = (prices / PAISE_PER_RUPEE).tolist()
+        sides.append((counts.tolist(), rupees, quantities.tolist()))
+    found: list[Depth | None] = []
+    for (n_bids, bid_prices, bid_qtys), (n_asks, ask_prices, ask_qtys) in zip(
+        zip(*sides[0], strict=True), zip(*sides[1], strict=True), strict=True
+    ):
+        if n_bids or n_asks:
+            bids: Any = list(zip(bid_prices[:n_bids], bid_qtys[:n_bids], strict=True))
+            found.append(Depth(bids, list(zip(ask_prices[:n_asks], ask_qtys[:n_asks], strict=True))))
+        else:
+            found.append(None)
+    return found

@@ -1,0 +1,1 @@
+"""The cores as services over Kafka: one process each, and the host that spawns them all."""

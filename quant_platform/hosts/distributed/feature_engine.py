@@ -1,0 +1,163 @@
+"""feature_engine as a service: consume, enrich and produce in one transaction, the symbols' state with it."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import structlog
+
+from quant_platform.domain.errors import QuantError
+from quant_platform.domain.instruments import SymbolTable, full_symbol
+from quant_platform.domain.record_columns import bar_batch, enriched_records, tick_batch
+from quant_platform.domain.records import BAR, CLOCK, TICK, BarsRecord, ClockRecord, Reader, TickRecord, encode
+from quant_platform.domain.ticks import LEVELS
+from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS, FEATURE_STATE
+from quant_platform.hosts.distributed.intake import Intake, Read, count_read, following
+from quant_platform.hosts.faults import fault_point
+from quant_platform.hosts.health import Health
+from quant_platform.ports.bus import Bus, GroupReader, Record, TransactionalWriter
+from quant_platform.services.feature_engine.engine import FeatureEngine
+
+NAME = "feature_engine"
+MOST = 5000
+"""Records a transaction: larger ones cost latency and save nothing more."""
+WAIT_S = 0.05
+
+_READERS = {TICK: Reader(TickRecord), BAR: Reader(BarsRecord), CLOCK: Reader(ClockRecord)}
+
+_log = structlog.get_logger(__name__)
+
+
+class FeatureEngineService:
+    """One of the instances that share the partitions (:class:`~quant_platform.hosts.process.StreamService`).
+
+    Args:
+        bus: Kafka.
+        health: of this process.
+        instance: name of this instance, the same after a restart and another's never.
+        rsi_period: closes of Wilder's average.
+        sma_period: closes of the moving average.
+        depth: whether frames carry a book.
+    """
+
+    def __init__(
+        self, bus: Bus, health: Health, *, instance: str, rsi_period: int, sma_period: int, depth: bool
+    ) -> None:
+        self._bus = bus
+        self._health = health
+        self._instance = instance
+        self._periods = (rsi_period, sma_period)
+        self._depth = depth
+        self._writer: TransactionalWriter | None = None
+        self._reader: GroupReader | None = None
+        self._records: Sequence[Record] = ()
+
+    def open(self) -> None:
+        """Drop what an earlier process of this instance left open, and join the group."""
+        self._bus.ensure([EQUITY_TICKS, ENRICHED_TICKS, FEATURE_STATE])
+        self._table = SymbolTable()
+        self._engine = FeatureEngine(*self._periods, depth=self._depth)
+        self._writer = self._bus.transactional_writer(f"{NAME}-{self._instance}")
+        self._intake = Intake(_READERS, self._writer, self._health)
+        self._reader = self._bus.group_reader(NAME, self._instance, EQUITY_TICKS.name, self._restore)
+
+    def poll(self) -> None:
+        """Take up to :data:`MOST` records; a rebalance hands over state in here."""
+        self._records = self._open_reader.poll(MOST, WAIT_S)
+        count_read(self._records, self._health)
+
+    def process(self) -> None:
+        """Enrich ticks, insert bars, pass clocks on: each partition's output in the order of its input."""
+        self._touched: dict[int, int] = {}
+        entries = self._known(self._intake.read(self._records))
+        for is_bar, run in groupby(entries, key=lambda entry: entry.record.kind == BAR):
+            if is_bar:
+                for record, content in run:
+                    self._insert(record, content)
+            else:
+                self._enrich(list(run))
+
+    def store(self) -> None:
+        """Send the state of every symbol that moved, for whoever owns its partition next."""
+        fault_point("enriched sent")
+        for number, partition in self._touched.items():
+            name = self._table.name(number)
+            self._open_writer.send(FEATURE_STATE.name, name, self._engine.state_of(number), partition=partition)
+
+    def flush(self) -> None:
+        """Nothing to wait for: the transaction's end does."""
+
+    def commit(self) -> None:
+        """Output, state and offsets together, or nothing of it."""
+        if self._records:
+            self._open_writer.commit(self._open_reader, following(self._records))
+            self._health.lag.labels(EQUITY_TICKS.name).set(self._open_reader.lag())
+
+    def close(self) -> None:
+        """Drop the open transaction and leave."""
+        for end in (self._writer, self._reader):
+            if end is not None:
+                end.close()
+        self._writer = self._reader = None
+
+    @property
+    def _open_reader(self) -> GroupReader:
+        if self._reader is None:
+            raise RuntimeError("open() first")
+        return self._reader
+
+    @property
+    def _open_writer(self) -> TransactionalWriter:
+        if self._writer is None:
+            raise RuntimeError("open() first")
+        return self._writer
+
+    def _restore(self, partitions: Sequence[int]) -> None:
+        """Take over the newest state of every symbol of newly assigned partitions."""
+        start = dict.fromkeys(partitions, 0)
+        newest = {record.key: record.value for record in self._bus.history(FEATURE_STATE.name, start)}
+        for symbol, state in newest.items():
+            self._engine.take_over(self._table.add(symbol), state)
+        _log.info("partitions taken over", partitions=sorted(partitions), symbols=len(self._table))
+
+    def _known(self, entries: Sequence[Read]) -> list[Read]:
+        """The entries that were understood and whose symbol can be one; the others are set aside."""
+        found = []
+        for entry in entries:
+            if entry.content is None:
+                continue
+            symbol = getattr(entry.content, "symbol", None)
+            if symbol is None or self._table.get(symbol) is not None:
+                found.append(entry)
+                continue
+            try:
+                if full_symbol(symbol) != symbol:
+                    raise QuantError(f"{symbol!r} names no segment")
+                self._table.add(symbol)
+            except QuantError as error:
+                self._intake.set_aside(entry.record, error.what)
+            else:
+                found.append(entry)
+        return found
+
+    def _enrich(self, entries: Sequence[Read]) -> None:
+        ticks = [entry.content for entry in entries if entry.record.kind == TICK]
+        numbers = [self._table.number(tick.symbol) for tick in ticks]
+        batch = self._engine.on_ticks(tick_batch(ticks, numbers, LEVELS if self._depth else 0))
+        enriched = zip(numbers, enriched_records(ticks, batch), strict=True)
+        for record, _ in entries:
+            if record.kind == TICK:
+                number, content = next(enriched)
+                self._touched[number] = record.partition
+                self._send(record, encode(content))
+            else:
+                self._send(record, record.value)
+
+    def _insert(self, record: Record, content: BarsRecord) -> None:
+        number = self._table.number(content.symbol)
+        self._engine.on_bars(bar_batch(content, number), anew=content.what == "warm-up")
+        self._touched[number] = record.partition
+        self._send(record, record.value)
+
+    def _send(self, record: Record, value: bytes) -> None:
+        self._open_writer.send(ENRICHED_TICKS.name, record.key, value, record.kind, record.partition)
+        self._health.written.labels(ENRICHED_TICKS.name).inc()

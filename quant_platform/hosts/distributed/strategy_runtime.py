@@ -1,0 +1,224 @@
+"""strategy_runtime as a service: partitions merged, decided on and committed with their offsets in one transaction."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from quant_platform.adapters.ledger.sql import SqlLedger
+from quant_platform.domain.instruments import SymbolTable
+from quant_platform.domain.records import (
+    BAR,
+    CLOCK,
+    TICK,
+    BarsRecord,
+    ClockRecord,
+    EnrichedRecord,
+    OrderEvent,
+    Reader,
+    encode,
+)
+from quant_platform.domain.ticks import NS_PER_SECOND
+from quant_platform.domain.topics import ENRICHED_TICKS, ORDER_EVENTS
+from quant_platform.hosts.distributed.intake import Intake, count_read
+from quant_platform.hosts.distributed.order_events import order_events
+from quant_platform.hosts.faults import fault_point
+from quant_platform.hosts.health import Health
+from quant_platform.ports.bus import Bus, Record, RecordReader, RecordWriter
+from quant_platform.ports.ledger_store import OutboxRow, RunRequest, RunStart, RunSummary
+from quant_platform.services.strategy_runtime.runtime import StrategyRuntime
+from quant_platform.services.strategy_runtime.schema import TradingSettings
+from quant_platform.services.strategy_runtime.strategy import Strategy
+from quant_platform.services.strategy_runtime.stream import TradingStream
+
+NAME = "strategy_runtime"
+MOST = 5000
+WAIT_S = 0.02
+FAR_AHEAD = 20_000
+"""Records of one partition that may wait for the others' clocks; beyond, it is not read on."""
+
+_READERS = {TICK: Reader(EnrichedRecord), BAR: Reader(BarsRecord), CLOCK: Reader(ClockRecord)}
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class RuntimePlan:
+    """What one runtime is made of.
+
+    Attributes:
+        request: which run of which portfolio.
+        strategy: what decides.
+        trading: sizing, limits and times.
+        depth: whether the market's frames carry a book.
+        live: whether time is the wall's: a new run begins at the end of the stream, and decides on fresh data only.
+        max_data_age_s: how old a tick may be that is decided on, live.
+        commit_every_s: how long market data without an order waits for its commit.
+        until_over: finish the run when the market says that it is over.
+    """
+
+    request: RunRequest
+    strategy: Strategy
+    trading: TradingSettings
+    depth: bool
+    live: bool = False
+    max_data_age_s: float = 3.0
+    commit_every_s: float = 0.25
+    until_over: bool = False
+
+
+class StrategyRuntimeService:
+    """One portfolio's runtime (:class:`~quant_platform.hosts.process.StreamService`).
+
+    Args:
+        bus: Kafka.
+        open_ledger: opens the ledger.
+        health: of this process.
+        plan: what the runtime is made of.
+        on_over: told the run's numbers when the market is over, and the run finished.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        open_ledger: Callable[[], SqlLedger],
+        health: Health,
+        plan: RuntimePlan,
+        on_over: Callable[[RunSummary], None],
+    ) -> None:
+        self._bus = bus
+        self._open_ledger = open_ledger
+        self._health = health
+        self._plan = plan
+        self._on_over = on_over
+        self._closing: list[Callable[[], None]] = []
+        self._orders = health.counter("quant_runtime_orders_total", "Approved orders", "side")
+        self._refusals = health.counter("quant_runtime_refusals_total", "Logged refusals", "reason")
+        self._positions = health.gauge("quant_runtime_open_positions", "Open positions")
+        self._latency = health.histogram(
+            "quant_runtime_tick_to_commit_seconds", "From a tick's stamp to the commit of its order, live"
+        )
+
+    # The steps.
+
+    def open(self) -> None:
+        """Begin or resume the run, and read from the first record that its last commit does not cover."""
+        self._bus.ensure([ENRICHED_TICKS, ORDER_EVENTS])
+        plan = self._plan
+        self._ledger = self._open_ledger()
+        self._closing.append(self._ledger.close)
+        start = self._ledger.begin(plan.request)
+        self._run_id = start.run_id
+        self._closing_auction: dict[str, bool] | None = None
+        table = SymbolTable()
+        self._runtime = StrategyRuntime(plan.strategy, plan.trading, table, depth=plan.depth, balance=start.balance)
+        counted = None if plan.live else (0, 0)
+        self._stream = TradingStream(self._runtime, table, self._takes_part, depth=plan.depth, counted_before=counted)
+        if start.state:
+            self._stream.restore(start.state)
+        places = self._places(start)
+        self._stream.begin(places, start.resumed_at or 0)
+        self._committed, self._committed_at = self._stream.watermark, time.monotonic()
+        self._writer: RecordWriter = self._bus.writer()
+        self._closing.append(self._writer.close)
+        self._intake = Intake(_READERS, self._writer, self._health)
+        self._reader: RecordReader = self._bus.reader(ENRICHED_TICKS.name, places)
+        self._closing.append(self._reader.close)
+        self._has_events = True  # an earlier process may have left some
+        _log.info("run open", run_id=start.run_id, resumed_at=start.resumed_at, balance_paise=start.balance)
+
+    def poll(self) -> None:
+        """Take what came in, of partitions that are not far ahead of the others."""
+        self._reader.hold(self._stream.far_ahead(FAR_AHEAD))
+        self._records: Sequence[Record] = self._reader.poll(MOST, WAIT_S)
+        count_read(self._records, self._health)
+
+    def process(self) -> None:
+        """Merge, and have the core take what the clocks let go."""
+        for record, content in self._intake.read(self._records):
+            place = record.partition, record.offset
+            if content is None:
+                self._stream.pass_over(*place, 0)
+            elif record.kind == TICK:
+                self._stream.add_tick(*place, content)
+            elif record.kind == CLOCK:
+                self._stream.add_clock(*place, content)
+            else:
+                self._stream.pass_over(*place, content.ts)
+        live = self._plan.live
+        self._stream.process(time.time_ns() - round(self._plan.max_data_age_s * NS_PER_SECOND) if live else 0)
+
+    def store(self) -> None:
+        """Orders, fills, cash, state and offsets in one transaction; time alone waits a little for company."""
+        waited = time.monotonic() - self._committed_at >= self._plan.commit_every_s or self._stream.is_over
+        if self._runtime.journal.has_orders or (waited and self._stream.watermark > self._committed):
+            self._commit()
+            fault_point("ledger committed")
+
+    def flush(self) -> None:
+        """Let out the order events of committed blocks, and dead letters with them."""
+        if self._has_events:
+            self._has_events = self._ledger.publish(self._send) > 0
+        self._writer.flush()
+
+    def commit(self) -> None:
+        """Nothing more to promise: the offsets went with the ledger. A market that is over ends the run."""
+        if self._plan.until_over and self._stream.is_over and self._committed == self._stream.watermark:
+            self._on_over(self._ledger.finish())
+
+    def close(self) -> None:
+        """Drop what was not committed and let go."""
+        while self._closing:
+            self._closing.pop()()
+
+    # What they are made of.
+
+    def _places(self, start: RunStart) -> dict[int, int]:
+        topic = ENRICHED_TICKS.name
+        new_and_live = self._plan.live and not start.offsets
+        first = self._bus.ends(topic) if new_and_live else dict.fromkeys(range(self._bus.partitions(topic)), 0)
+        return {number: start.offsets.get((topic, number), offset) for number, offset in first.items()}
+
+    def _takes_part(self, symbol: str) -> bool | None:
+        """Whether a symbol takes part in the closing auction, as the ingestor stored it."""
+        if self._closing_auction is None or symbol not in self._closing_auction:
+            self._closing_auction = self._ledger.closing_auction()
+        return self._closing_auction.get(symbol)
+
+    def _commit(self) -> None:
+        block = self._runtime.block(self._stream.watermark)
+        events = order_events(block, self._plan.request.portfolio, self._run_id)
+        following = self._stream.following
+        self._ledger.commit(
+            replace(
+                block,
+                counters=dict(self._stream.counters),
+                state=self._stream.snapshot(),
+                offsets={(ENRICHED_TICKS.name, number): offset for number, offset in following.items()},
+                outbox=[OutboxRow(ORDER_EVENTS.name, event.symbol, encode(event)) for event in events],
+            )
+        )
+        self._committed, self._committed_at = self._stream.watermark, time.monotonic()
+        self._has_events = bool(events) or self._has_events
+        self._runtime.journal.clear()
+        self._positions.set(len(block.positions))
+        for event in events:
+            self._tell(event)
+
+    def _send(self, rows: Sequence[OutboxRow]) -> None:
+        for row in rows:
+            self._writer.send(row.topic, row.key, row.value)
+        self._writer.flush()
+        self._health.written.labels(ORDER_EVENTS.name).inc(len(rows))
+
+    def _tell(self, event: OrderEvent) -> None:
+        if event.what == "accepted":
+            self._orders.labels(event.transaction_type).inc()
+            if self._plan.live:
+                self._latency.observe((time.time_ns() - event.ts) / NS_PER_SECOND)
+        elif event.what == "refused":
+            self._refusals.labels(event.reason).inc()
+        _log.info(
+            f"order {event.what}", tick=event.tick, order_id=event.order_id, symbol=event.symbol, reason=event.reason
+        )

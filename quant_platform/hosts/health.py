@@ -1,0 +1,143 @@
+"""How a service says how it is: ``/healthz``, ``/readyz`` and ``/metrics`` on a port of its own."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from quant_platform.domain.errors import UnavailableError
+
+STUCK_AFTER_S = 120.0
+"""A loop that has not turned for so long is stuck, and ``/healthz`` says so."""
+
+LATENCY_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Health:
+    """State and numbers of one service; written by its loop, read by whoever asks over HTTP.
+
+    Args:
+        service: its name.
+
+    Attributes:
+        registry: where the service's own metrics join.
+        ready: whether it does its work now.
+        reason: why it is not ready; empty where it is.
+    """
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+        self.registry = CollectorRegistry()
+        self.ready = False
+        self.reason = "starting"
+        self._turned = self._started = time.monotonic()
+        ProcessCollector(registry=self.registry)
+        ready = Gauge("quant_service_ready", "1 where the service does its work now", registry=self.registry)
+        ready.set_function(lambda: float(self.ready))
+        uptime = Gauge("quant_service_uptime_seconds", "Since the start of the process", registry=self.registry)
+        uptime.set_function(lambda: time.monotonic() - self._started)
+        self.read = self.counter("quant_bus_records_read_total", "Records read", "topic")
+        self.written = self.counter("quant_bus_records_written_total", "Records written", "topic")
+        self.dead_letters = self.counter("quant_bus_dead_letters_total", "Records set aside as unreadable", "topic")
+        self.lag = self.gauge("quant_bus_lag_records", "Records not read yet", "topic")
+        self.reopens = self.counter("quant_process_reopens_total", "Times the service began anew after a fault")
+        self.commits = self.counter("quant_process_commits_total", "Turns of the loop that were committed")
+        self.step_seconds = self.counter("quant_process_step_seconds_total", "Time spent in each step", "step")
+
+    def counter(self, name: str, what: str, *labels: str) -> Counter:
+        """A metric that only grows, named as Prometheus shows it."""
+        return Counter(name.removesuffix("_total"), what, labels, registry=self.registry)
+
+    def gauge(self, name: str, what: str, *labels: str) -> Gauge:
+        """A metric that goes up and down."""
+        return Gauge(name, what, labels, registry=self.registry)
+
+    def histogram(self, name: str, what: str) -> Histogram:
+        """A metric of durations in seconds."""
+        return Histogram(name, what, registry=self.registry, buckets=LATENCY_BUCKETS)
+
+    def turned(self) -> None:
+        """The loop lives."""
+        self._turned = time.monotonic()
+
+    def working(self) -> None:
+        """The service does its work."""
+        self.ready, self.reason = True, ""
+        self.turned()
+
+    def waiting(self, why: str) -> None:
+        """The service cannot do its work, and tries again."""
+        self.ready, self.reason = False, why
+        self.turned()
+
+    def is_stuck(self) -> bool:
+        """Whether the loop has not turned for long."""
+        return time.monotonic() - self._turned > STUCK_AFTER_S
+
+
+def routes(health: Health) -> list[Route]:
+    """What every service answers."""
+
+    def healthz(_: Request) -> Response:
+        if health.is_stuck():
+            return JSONResponse({"service": health.service, "status": "stuck"}, 503)
+        return JSONResponse({"service": health.service, "status": "alive"})
+
+    def readyz(_: Request) -> Response:
+        state = {"service": health.service, "ready": health.ready, "reason": health.reason}
+        return JSONResponse(state, 200 if health.ready else 503)
+
+    def metrics(_: Request) -> Response:
+        return PlainTextResponse(generate_latest(health.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+
+
+@contextmanager
+def answering(health: Health, host: str, port: int, announce: Callable[[int], None]) -> Iterator[None]:
+    """Answer over HTTP, from a thread of its own, while the body runs.
+
+    Args:
+        health: what is answered.
+        host: where to listen.
+        port: likewise; 0 takes any free one.
+        announce: told the port that was taken.
+
+    Raises:
+        UnavailableError: the port is taken.
+    """
+    app = Starlette(routes=list(routes(health)))
+    config = uvicorn.Config(app, host=host, port=port, log_level="error", access_log=False, lifespan="off")
+    try:
+        listener = config.bind_socket()
+    except SystemExit:  # uvicorn's way of saying that the port is taken
+        raise UnavailableError(
+            f"{host}:{port} cannot be listened on", "set QUANT_SERVICE__PORT to a free port"
+        ) from None
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="health", daemon=True)
+    thread.start()
+    name: Any = listener.getsockname()
+    announce(name[1])
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(2.0)
+        listener.close()

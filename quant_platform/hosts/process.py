@@ -1,0 +1,128 @@
+"""One core over Kafka: poll → process → store → flush → commit, for ever, whatever dies around it.
+
+Nothing that a turn of the loop did counts before its commit. So every fault has one cure: drop what is in memory,
+wait, and go on from the last commit.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import structlog
+
+from quant_platform.domain.errors import UnavailableError
+from quant_platform.hosts.faults import fault_point
+from quant_platform.hosts.health import Health
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 5.0
+CALM_AFTER_S = 30.0
+"""A service that worked for so long begins with short pauses again."""
+
+_log = structlog.get_logger(__name__)
+
+
+class StreamService(Protocol):
+    """A core with the adapters around it."""
+
+    def open(self) -> None:
+        """Connect, and restore what was committed last.
+
+        Raises:
+            UnavailableError: something is not there yet.
+        """
+        ...
+
+    def poll(self) -> None:
+        """Take what came in; wait for it a moment where there is nothing."""
+        ...
+
+    def process(self) -> None:
+        """Have the core take it."""
+        ...
+
+    def store(self) -> None:
+        """Hand on what the core made of it."""
+        ...
+
+    def flush(self) -> None:
+        """Return when all that is durable."""
+        ...
+
+    def commit(self) -> None:
+        """Never come back to what this turn took."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; what was not committed is dropped."""
+        ...
+
+
+STEPS = ("poll", "process", "store", "flush", "commit")
+
+
+def run(service: StreamService, health: Health, stop: threading.Event) -> None:
+    """Turn the loop until told to stop, between two turns.
+
+    Args:
+        service: what is done in each step.
+        health: told how it goes.
+        stop: ends it.
+
+    Raises:
+        QuantError: any but :class:`UnavailableError`, which is waited on.
+    """
+    pause = FIRST_PAUSE_S
+    while not stop.is_set():
+        since = time.monotonic()
+        try:
+            service.open()
+            fault_point("open")
+            health.working()
+            _turn_until(stop, service, health)
+        except UnavailableError as error:
+            health.waiting(str(error))
+            health.reopens.inc()
+            _log.warning("waiting", service=health.service, reason=str(error), seconds=pause)
+            if time.monotonic() - since > CALM_AFTER_S:
+                pause = FIRST_PAUSE_S
+            stop.wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+        finally:
+            service.close()
+
+
+def _turn_until(stop: threading.Event, service: StreamService, health: Health) -> None:
+    steps = [(name, getattr(service, name), health.step_seconds.labels(name)) for name in STEPS]
+    while not stop.is_set():
+        for name, step, seconds in steps:
+            began = time.perf_counter()
+            step()
+            seconds.inc(time.perf_counter() - began)
+            fault_point(name)
+        health.commits.inc()
+        health.working()
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and Ctrl-C set; the second of them ends the process at once."""
+    stop = threading.Event()
+    before: dict[signal.Signals, Any] = {}
+
+    def on_signal(number: int, _: object) -> None:
+        if stop.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before[number] = signal.signal(number, on_signal)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,72 @@
+"""Apache Kafka as a single node that is broker and controller (KRaft)."""
+
+import base64
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from signal import SIGTERM
+
+from confluent_kafka.admin import AdminClient
+
+from quant_platform.hosts.servers.processes import Launch
+from quant_platform.hosts.servers.programs import NATIVE, jars, java, run_or_explain
+from quant_platform.hosts.servers.server import ADDRESS, Place
+
+_HEAP = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{address}:{controller}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://{address}:{broker},CONTROLLER://{address}:{controller}
+advertised.listeners=PLAINTEXT://{address}:{broker}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={data}
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+offsets.topic.num.partitions=4
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.num.partitions=4
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+"""
+
+
+class Kafka:
+    """Topics are made by whoever owns them: none appears by being named."""
+
+    name = "kafka"
+    title = "Kafka"
+    usual_ports: Mapping[str, int] = {"broker": 9092, "controller": 9093}
+    passwords: tuple[str, ...] = ()
+    stop_signal = SIGTERM
+
+    def launch(self, place: Place) -> Launch:
+        """Write its properties, and format its data where there is none."""
+        run = [str(java()), *_HEAP, "-cp", f"{jars('kafka')}/*"]
+        run.insert(1, f"-Dlog4j2.configurationFile={NATIVE / 'kafka-log4j2.properties'}")
+        properties = place.folder / "server.properties"
+        properties.write_text(_PROPERTIES.format(address=ADDRESS, data=place.data, **place.ports), "utf-8")
+        if not (place.data / "meta.properties").exists():
+            _format(run, properties, place.data)
+        return Launch([*run, "kafka.Kafka", str(properties)])
+
+    def check(self, place: Place) -> None:
+        """Ask for the cluster's metadata."""
+        AdminClient({"bootstrap.servers": f"{ADDRESS}:{place.ports['broker']}", "log_level": 0}).list_topics(timeout=2)
+
+    def environment(self, place: Place) -> Mapping[str, str]:
+        """Where clients begin."""
+        return {"KAFKA_BOOTSTRAP_SERVERS": f"{ADDRESS}:{place.ports['broker']}"}
+
+
+def _format(run: list[str], properties: Path, data: Path) -> None:
+    shutil.rmtree(data, ignore_errors=True)
+    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    command = [*run, "kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", str(properties)]
+    run_or_explain(command, f"Kafka could not format {data}", "look at the disk's space and rights")

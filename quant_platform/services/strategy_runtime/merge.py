@@ -1,0 +1,109 @@
+"""Partitions as one stream: in order of (time, symbol, arrival), let go by clocks alone.
+
+Every record has an *effective* time: its own stamp, but never less than that of the record before it in its partition,
+and later than the last clock before it. So a partition is in order of effective time, whatever arrives late; and as
+soon as every partition has shown a clock, all records up to the least of these clocks are known. The order is a
+function of what the partitions hold, not of when or in which pieces it was read.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+
+class _Waiting(NamedTuple):
+    """A record that no clock has let go yet."""
+
+    effective: int  # ns UTC
+    symbol: str
+    offset: int
+    content: Any  # None for what only moves time
+
+
+class _Partition:
+    """What one partition has shown so far."""
+
+    __slots__ = ("clock", "floor", "following", "waiting")
+
+    def __init__(self, watermark: int, following: int) -> None:
+        self.clock = watermark  # ns UTC of its last clock
+        self.floor = watermark + 1  # effective time that the next record has at least
+        self.following = following  # offset that is read next
+        self.waiting: deque[_Waiting] = deque()
+
+
+class Merge:
+    """Several partitions as one stream.
+
+    Args:
+        start: partition → offset of the first record that was not let go.
+        watermark: ns UTC up to which everything was let go; 0 at the beginning.
+    """
+
+    def __init__(self, start: Mapping[int, int], watermark: int = 0) -> None:
+        self._partitions = {number: _Partition(watermark, offset) for number, offset in start.items()}
+        self._watermark = watermark
+
+    @property
+    def watermark(self) -> int:
+        """Market time, ns UTC, up to which everything was let go."""
+        return self._watermark
+
+    @property
+    def following(self) -> dict[int, int]:
+        """Partition → offset of the first record that was not let go: from here on it has to be read again."""
+        return {
+            number: partition.waiting[0].offset if partition.waiting else partition.following
+            for number, partition in self._partitions.items()
+        }
+
+    def waiting(self, number: int) -> int:
+        """How many records of a partition wait for a clock."""
+        return len(self._partitions[number].waiting)
+
+    def slowest(self) -> Sequence[int]:
+        """The partitions whose clocks hold the others up."""
+        least = min(partition.clock for partition in self._partitions.values())
+        return [number for number, partition in self._partitions.items() if partition.clock == least]
+
+    def add(self, number: int, offset: int, ts: int, symbol: str, content: Any) -> None:
+        """Take a partition's next record.
+
+        Args:
+            number: of the partition.
+            offset: its place there.
+            ts: its stamp, ns UTC.
+            symbol: breaks ties of time.
+            content: what is let go.
+        """
+        partition = self._partitions[number]
+        effective = max(ts, partition.floor)
+        partition.floor = effective
+        partition.following = offset + 1
+        partition.waiting.append(_Waiting(effective, symbol, offset, content))
+
+    def add_clock(self, number: int, offset: int, ts: int, content: Any = None) -> None:
+        """Take a clock: what follows in its partition belongs after ``ts`` (ns UTC).
+
+        Args:
+            number: of the partition.
+            offset: its place there.
+            ts: its time.
+            content: let go in order with the records; None for nothing.
+        """
+        self.add(number, offset, ts, "", content)
+        partition = self._partitions[number]
+        partition.clock = max(partition.clock, ts)
+        partition.floor = max(partition.floor, ts + 1)
+
+    def release(self) -> list[Any]:
+        """What every partition's clock has passed, in order; the watermark moves there."""
+        self._watermark = min(partition.clock for partition in self._partitions.values())
+        gone: list[_Waiting] = []
+        for partition in self._partitions.values():
+            waiting = partition.waiting
+            while waiting and waiting[0].effective <= self._watermark:
+                gone.append(waiting.popleft())
+        gone.sort(key=itemgetter(0, 1, 2))
+        return [record.content for record in gone if record.content is not None]

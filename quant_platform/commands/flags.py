@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from quant_platform.commands import values
-from quant_platform.hosts.options import PortChoice, Source, Subscription
+from quant_platform.hosts.options import PortChoice, Source, Subscription, UpMode
 
 # What a run is made of.
 
@@ -130,6 +130,12 @@ ExitWithParent = Annotated[bool, typer.Option("--exit-with-parent", help="Stop w
 
 # The platform and what it keeps.
 
+Mode = Annotated[
+    UpMode, typer.Option("--mode", help="One process, or one a service over Kafka and Postgres (`quant servers up`).")
+]
+FeatureEngines = Annotated[
+    int, typer.Option("--feature-engines", metavar="N", min=1, help="How many share the work of --mode distributed.")
+]
 UntilClose = Annotated[bool, typer.Option("--until-close", help="Leave after the day's summary.")]
 TickQuery = Annotated[
     str | None,

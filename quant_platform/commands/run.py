@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from quant_platform.commands import flags, values
-from quant_platform.hosts.options import BacktestOptions, Source, UpOptions
+from quant_platform.hosts.options import BacktestOptions, Source, UpMode, UpOptions
 from quant_platform.simulator.options import ExchangeOptions
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ Examples:
   quant up                                       a simulated day at 60 times its speed
   quant up --speed max --until-close --json      the same as fast as it goes, one JSON object
   quant up --source replay --data july.parquet --subscribe all
+  quant up --mode distributed                    a process for every service, over the servers of `quant servers up`
   quant up --source upstox --portfolio live      the real market (needs UPSTOX_ACCESS_TOKEN), paper fills
 
 \b
@@ -96,6 +97,7 @@ def backtest(
 
 
 def up(
+    mode: flags.Mode = "embedded",
     source: flags.UpSource = "demo",
     data: flags.Data = None,
     subscribe: flags.Subscribe = None,
@@ -111,21 +113,25 @@ def up(
     portfolio: flags.Portfolio = "default",
     fresh: flags.Fresh = False,
     cut: flags.Cut = 0,
+    feature_engines: flags.FeatureEngines = 1,
     json: flags.Json = False,
     picture: flags.Picture = None,
     config: flags.ConfigFile = None,
 ) -> None:
-    """Run the whole platform in one process.
+    """Run the whole platform, in one process or in many.
 
     A market (simulated by default, over the real protocol), features, scanner, strategy, paper fills, ledger.
     """
     _check_source(source, data)
     if source == "upstox":
         _refuse({"--speed": speed is not None, "--date": day is not None, "--cut": cut > 0})
+    _check_mode(mode, feature_engines, picture)
     if not portfolio.strip():
         raise typer.BadParameter("a portfolio needs a name", param_hint="--portfolio")
     settings = _settings(config)
     options = UpOptions(
+        mode=mode,
+        feature_engines=feature_engines,
         source=source,
         data=tuple(data or ()),
         subscribe=subscribe or settings.feed.subscribe,
@@ -144,9 +150,14 @@ def up(
         picture=picture,
         config=settings.file,
     )
-    from quant_platform.hosts import up as host
+    if mode == "embedded":
+        from quant_platform.hosts import up as embedded
 
-    host.run(options)
+        embedded.run(options)
+    else:
+        from quant_platform.hosts.distributed import up as distributed
+
+        distributed.run(options)
 
 
 def exchange(
@@ -195,6 +206,13 @@ def _check_source(source: Source, data: list[str] | None) -> None:
         raise typer.BadParameter("a replay needs at least one file, folder or glob", param_hint="--data")
     if source != "replay" and data:
         raise typer.BadParameter(f"--source {source} reads no files; use --source replay", param_hint="--data")
+
+
+def _check_mode(mode: UpMode, feature_engines: int, picture: Path | None) -> None:
+    if mode == "embedded" and feature_engines > 1:
+        raise typer.BadParameter("one process has one; use it with --mode distributed", param_hint="--feature-engines")
+    if mode == "distributed" and picture is not None:
+        raise typer.BadParameter("it shows the view of one process", param_hint="--picture")
 
 
 def _refuse(given: Mapping[str, bool]) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from quant_platform.commands import flags, values
+from quant_platform.hosts.options import ServiceOptions
 
 EXAMPLES = """\b
 Examples:
@@ -48,7 +49,7 @@ def service(
     from quant_platform.hosts.distributed import service as host
 
     host.run(
-        host.ServiceOptions(
+        ServiceOptions(
             name=name,
             instance=instance,
             portfolio=portfolio.strip(),

@@ -96,7 +96,7 @@ class TradingDays:
         session = session_on(day)
         if session is not None:
             await self._run_session(session)
-        await self._pace.until(self._end_of(day, session))
+        await self._pace.until(end_of_day(day, session, to_midnight=self._source == "replay"))
         self._host.commit()
         self._ticks.compact(day)
 
@@ -121,13 +121,6 @@ class TradingDays:
             session.square_off_ns(cas, settings.square_off, settings.square_off_lead_min) for cas in self._classes
         )
 
-    def _end_of(self, day: date, session: Session | None) -> int:
-        """Files are replayed to midnight; where time is the wall's, nobody waits so long."""
-        midnight = midnight_ns(day) + NS_PER_DAY
-        if self._source == "replay" or session is None:
-            return midnight - 1
-        return min(session.last_close_ns + AFTER_CLOSE_NS, midnight - 1)
-
     def claim(self, day: date, resumed_at: int | None) -> None:
         """Make the day's folder this run's, before anything is stored in it.
 
@@ -149,6 +142,20 @@ class TradingDays:
             self._ticks.discard(day)
         folder.mkdir(parents=True, exist_ok=True)
         marker.write_text(f"{self._source}\n", encoding="utf-8")
+
+
+def end_of_day(day: date, session: Session | None, *, to_midnight: bool) -> int:
+    """Ns UTC until which a date's prints are waited for.
+
+    Args:
+        day: IST date.
+        session: its session, None where there is none.
+        to_midnight: as files are replayed; where time is the wall's, nobody waits so long.
+    """
+    midnight = midnight_ns(day) + NS_PER_DAY
+    if to_midnight or session is None:
+        return midnight - 1
+    return min(session.last_close_ns + AFTER_CLOSE_NS, midnight - 1)
 
 
 def days_between(first_ns: int, last_ns: int) -> Iterator[date]:

@@ -12,6 +12,9 @@ from typing import Literal
 Source = Literal["demo", "replay", "upstox"]
 """Where ``quant up`` takes its market from."""
 
+UpMode = Literal["embedded", "distributed"]
+"""How ``quant up`` hosts the cores: in one process, or one process a service over the configured servers."""
+
 Subscription = Literal["scanner", "all"]
 """What ``quant up`` subscribes to: the scanner's picks, or every symbol of the source."""
 
@@ -52,9 +55,11 @@ class BacktestOptions:
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """The whole platform in one process.
+    """The whole platform.
 
     Attributes:
+        mode: embedded or distributed.
+        feature_engines: how many share the partitions, where distributed.
         source: demo (simulated exchange), replay (the exchange serves files) or upstox.
         data: files, folders and globs of a replay; empty otherwise.
         subscribe: scanner or all.
@@ -75,6 +80,8 @@ class UpOptions:
         config: the settings file in force, None where there is none; the token is read anew through it.
     """
 
+    mode: UpMode = "embedded"
+    feature_engines: int = 1
     source: Source = "demo"
     data: Sequence[str] = ()
     subscribe: Subscription = "scanner"
@@ -171,6 +178,39 @@ class TicksOptions:
     query: str | None = None
     home: Path = Path("user_data")
     json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOptions:
+    """Which service, and what only it is told.
+
+    Attributes:
+        name: of the service.
+        instance: name of this process among those of its service, the same after a restart.
+        portfolio: of a strategy_runtime.
+        strategy: name or file; None for the settings'.
+        parameters: name → text, over the settings' own.
+        capital: paise; given, the portfolio starts anew where the run is another one.
+        mode: of the market, as stored with the portfolio: paper, replay or demo.
+        identity: what makes two runs the same beside strategy and settings.
+        until_over: a strategy_runtime finishes its run when the market is over, and ends.
+        whole_universe: an ingestor takes whatever the exchange lists.
+        exit_with_parent: end with the process that started this one.
+        config: the settings file asked for.
+    """
+
+    name: str
+    instance: str = "1"
+    portfolio: str = "default"
+    strategy: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    capital: int | None = None
+    mode: str = "paper"
+    identity: str = ""
+    until_over: bool = False
+    whole_universe: bool = False
+    exit_with_parent: bool = False
+    config: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

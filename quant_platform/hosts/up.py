@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import AsyncIterator, Iterable
 from datetime import time as clock_time
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -23,6 +22,7 @@ from quant_platform.hosts.config import Settings, load_settings
 from quant_platform.hosts.days import TradingDays, days_between
 from quant_platform.hosts.embedded import Blueprint, EmbeddedPlatform
 from quant_platform.hosts.home import HomeFolder, HomeLock
+from quant_platform.hosts.identity import MODES, identity_of
 from quant_platform.hosts.logs import configure_logs
 from quant_platform.hosts.market import MarketHost
 from quant_platform.hosts.options import UpOptions
@@ -36,7 +36,6 @@ from quant_platform.ports.ledger_store import RunRequest, RunStart, RunSummary
 from quant_platform.services.strategy_runtime.schema import DEFAULT_CAPITAL, TradingSettings
 from quant_platform.services.strategy_runtime.strategy import Strategy
 
-MODES = {"demo": "demo", "replay": "replay", "upstox": "paper"}
 LAST_INTRADAY_ORDER = clock_time(15, 12)
 """Upstox takes no intraday orders after this (IST)."""
 LOOK_EVERY_S = 0.1
@@ -248,31 +247,6 @@ class UpRun:
         source = self._options.source
         found = as_json(summary, mode="embedded", source=source, depth=market.depth, seconds=seconds, beside=beside)
         print(json.dumps(found), flush=True)
-
-
-def identity_of(options: UpOptions, settings: object) -> str:
-    """Everything that makes two runs the same run, so that one may go on where the other was interrupted."""
-    known: dict[str, Any] = {
-        "source": options.source,
-        "subscribe": options.subscribe,
-        "strategy": options.strategy,
-        "settings": repr(settings),
-        "capital": options.capital,
-    }
-    if options.source != "upstox":
-        known |= {"date": str(options.day), "seed": options.seed, "cut": options.cut}
-        known["data"] = [_fingerprint(path) for path in options.data]
-    return json.dumps(known, sort_keys=True)
-
-
-def _fingerprint(given: str) -> list[Any]:
-    """A file's name, size and age: the platform itself never opens it."""
-    path = Path(given)
-    try:
-        found = path.stat()
-    except OSError:  # a glob
-        return [given]
-    return [str(path.resolve()), found.st_size, found.st_mtime_ns]
 
 
 def _seek(start: RunStart) -> int | None:

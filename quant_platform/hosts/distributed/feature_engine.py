@@ -11,9 +11,15 @@ from quant_platform.domain.record_columns import bar_batch, enriched_records, ti
 from quant_platform.domain.records import BAR, CLOCK, TICK, BarsRecord, ClockRecord, Reader, TickRecord, encode
 from quant_platform.domain.ticks import LEVELS
 from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS, FEATURE_STATE
+from quant_platform.hosts import process
+from quant_platform.hosts.config import Settings
+from quant_platform.hosts.distributed import connections
 from quant_platform.hosts.distributed.intake import Intake, Read, count_read, following
 from quant_platform.hosts.faults import fault_point
 from quant_platform.hosts.health import Health
+from quant_platform.hosts.options import ServiceOptions
+from quant_platform.hosts.strategies import load_strategy
+from quant_platform.hosts.warm import warm_kernels
 from quant_platform.ports.bus import Bus, GroupReader, Record, TransactionalWriter
 from quant_platform.services.feature_engine.engine import FeatureEngine
 
@@ -25,6 +31,26 @@ WAIT_S = 0.05
 _READERS = {TICK: Reader(TickRecord), BAR: Reader(BarsRecord), CLOCK: Reader(ClockRecord)}
 
 _log = structlog.get_logger(__name__)
+
+
+def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
+    """Enrich until SIGTERM.
+
+    Raises:
+        QuantError: any but :class:`UnavailableError`, which is waited on.
+    """
+    _, shared = load_strategy(settings.trading.strategy, settings.trading.parameters)
+    service = FeatureEngineService(
+        connections.kafka(settings),
+        health,
+        instance=options.instance,
+        rsi_period=shared.rsi_period,
+        sma_period=shared.sma_period,
+        depth=settings.feed.depth,
+    )
+    with process.stopped_by_signals() as stop:
+        warm_kernels()
+        process.run(service, health, stop)
 
 
 class FeatureEngineService:

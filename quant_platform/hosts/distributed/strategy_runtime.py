@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from quant_platform.adapters.ledger.sql import SqlLedger
+from quant_platform.domain.errors import UsageError
 from quant_platform.domain.instruments import SymbolTable
 from quant_platform.domain.records import (
     BAR,
@@ -21,18 +22,26 @@ from quant_platform.domain.records import (
 )
 from quant_platform.domain.ticks import NS_PER_SECOND
 from quant_platform.domain.topics import ENRICHED_TICKS, ORDER_EVENTS
+from quant_platform.hosts import process
+from quant_platform.hosts.config import Settings
+from quant_platform.hosts.distributed import connections
 from quant_platform.hosts.distributed.intake import Intake, count_read
 from quant_platform.hosts.distributed.order_events import order_events
 from quant_platform.hosts.faults import fault_point
 from quant_platform.hosts.health import Health
+from quant_platform.hosts.options import ServiceOptions
+from quant_platform.hosts.strategies import load_strategy
+from quant_platform.hosts.warm import warm_kernels
 from quant_platform.ports.bus import Bus, Record, RecordReader, RecordWriter
 from quant_platform.ports.ledger_store import OutboxRow, RunRequest, RunStart, RunSummary
+from quant_platform.protocol.upstox.paths import API_HOST
 from quant_platform.services.strategy_runtime.runtime import StrategyRuntime
-from quant_platform.services.strategy_runtime.schema import TradingSettings
+from quant_platform.services.strategy_runtime.schema import DEFAULT_CAPITAL, TradingSettings
 from quant_platform.services.strategy_runtime.strategy import Strategy
 from quant_platform.services.strategy_runtime.stream import TradingStream
 
-NAME = "strategy_runtime"
+SHARED_PARAMETERS = ("rsi_period", "sma_period")
+"""Parameters of the features, which all portfolios on one feed share."""
 MOST = 5000
 WAIT_S = 0.02
 FAR_AHEAD = 20_000
@@ -66,6 +75,61 @@ class RuntimePlan:
     max_data_age_s: float = 3.0
     commit_every_s: float = 0.25
     until_over: bool = False
+
+
+def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
+    """Trade one portfolio until SIGTERM or, where asked for, until the market is over.
+
+    Raises:
+        UsageError: the strategy or one of its parameters is not known, or is not this service's to set.
+        FencedError: another runtime has taken the portfolio over.
+        QuantError: any but :class:`UnavailableError`, which is waited on.
+    """
+    plan = _plan(settings, options)
+    with process.stopped_by_signals() as stop:
+
+        def over(_: RunSummary) -> None:
+            stop.set()
+
+        warm_kernels()
+        process.run(
+            StrategyRuntimeService(
+                connections.kafka(settings), lambda: connections.postgres(settings), health, plan, over
+            ),
+            health,
+            stop,
+        )
+
+
+def _plan(settings: Settings, options: ServiceOptions) -> RuntimePlan:
+    for name in SHARED_PARAMETERS:
+        wanted = options.parameters.get(name)
+        if wanted is not None and wanted != settings.trading.parameters.get(name):
+            raise UsageError(
+                f"--set {name}={wanted} is for the feature_engine, which serves every portfolio",
+                f"set it for all services: QUANT_TRADING__{name.upper()}={wanted}",
+            )
+    strategy, shared = load_strategy(
+        options.strategy or settings.trading.strategy, settings.trading.parameters | dict(options.parameters)
+    )
+    request = RunRequest(
+        portfolio=options.portfolio,
+        mode=options.mode,
+        strategy=strategy.name,
+        identity=f"distributed {options.identity} {shared} {strategy.parameters} {options.capital}",
+        capital=options.capital,
+        default_capital=DEFAULT_CAPITAL,
+    )
+    return RuntimePlan(
+        request,
+        strategy,
+        shared,
+        depth=settings.feed.depth,
+        live=settings.upstox.base_url == API_HOST,
+        max_data_age_s=settings.runtime.max_data_age_s,
+        commit_every_s=settings.runtime.commit_every_s,
+        until_over=options.until_over,
+    )
 
 
 class StrategyRuntimeService:

@@ -47,6 +47,7 @@ class TickStream:
         self._writer = writer
         self._partitions = range(partitions)
         self._written = health.written.labels(EQUITY_TICKS.name)
+        self._frames = health.counter("quant_feed_frames_total", "Frames received")
         self._now_ns = now_ns
         self._lockstep = lockstep
         self._since_clock = 0
@@ -58,6 +59,7 @@ class TickStream:
 
     def on_frame(self, payload: bytes, _received_ns: int) -> None:
         """One frame; its ticks are on their way when this returns, and durable once the writer is flushed."""
+        self._frames.inc()
         batch = self._normaliser.ticks(payload, None if self._now_ns is None else self._now_ns())
         if batch is None:
             return

@@ -2,49 +2,43 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 from quant_platform.adapters.clock.lockstep import LockstepClock
 from quant_platform.domain.errors import UnavailableError
 from quant_platform.domain.instruments import Instrument, SymbolTable
 from quant_platform.domain.records import Reader
-from quant_platform.domain.session import midnight_ns, session_on
-from quant_platform.domain.ticks import LEVELS, NS_PER_DAY
+from quant_platform.domain.session import session_on
+from quant_platform.domain.ticks import LEVELS
 from quant_platform.domain.topics import EQUITY_TICKS, SCANNER_SUGGESTIONS
 from quant_platform.hosts import wiring
 from quant_platform.hosts.config import Settings
-from quant_platform.hosts.days import days_between
+from quant_platform.hosts.days import days_between, end_of_day
 from quant_platform.hosts.distributed.connections import kafka, postgres
 from quant_platform.hosts.distributed.intake import Intake
 from quant_platform.hosts.distributed.tick_stream import TickStream
 from quant_platform.hosts.feed_host import FeedHost
 from quant_platform.hosts.health import Health
+from quant_platform.hosts.options import ServiceOptions
 from quant_platform.hosts.pace import Pace
 from quant_platform.hosts.process import Backoff
-from quant_platform.hosts.tasks import failing_together
+from quant_platform.hosts.tasks import failing_together, until_stopped
 from quant_platform.hosts.wiring import Market
 from quant_platform.ports.bus import Bus, RecordWriter
 from quant_platform.protocol.upstox.paths import API_HOST
 from quant_platform.services.ingestion.normalise import Normaliser
 
-NAME = "upstox_ingestor"
 FLUSH_EVERY_S = 0.1
 SUGGESTIONS_WAIT_S = 0.2
 
 
-@dataclass(frozen=True)
-class IngestorPlan:
-    """What the ingestor is told beside the settings.
+def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
+    """Bring the market onto the bus until SIGTERM.
 
-    Attributes:
-        whole_universe: a replay: whatever the exchange lists, not the NIFTY 100 alone.
-        config: the settings file, from which the token is read anew.
+    Raises:
+        QuantError: any but :class:`UnavailableError`, which is waited on.
     """
-
-    whole_universe: bool
-    config: Path | None
+    asyncio.run(until_stopped(Ingestor(settings, options, health).run))
 
 
 class Ingestor:
@@ -52,13 +46,13 @@ class Ingestor:
 
     Args:
         settings: of the installation.
-        plan: what was asked for.
+        options: whether it is a replay, and the settings file, from which the token is read anew.
         health: of this process.
     """
 
-    def __init__(self, settings: Settings, plan: IngestorPlan, health: Health) -> None:
+    def __init__(self, settings: Settings, options: ServiceOptions, health: Health) -> None:
         self._settings = settings
-        self._plan = plan
+        self._options = options
         self._health = health
         self._connected = health.gauge("quant_feed_connected", "1 while the feed is up")
         self._gaps = health.gauge("quant_feed_gaps_total", "Gaps in the session's feed")
@@ -87,7 +81,7 @@ class Ingestor:
         market = await self._market()
         writer = bus.writer()
         try:
-            universe = await market.universe(whole=self._plan.whole_universe)
+            universe = await market.universe(whole=self._options.whole_universe)
             await asyncio.to_thread(self._save, universe)
             stream = self._stream(market, universe, writer, bus.partitions(EQUITY_TICKS.name))
             host = FeedHost(stream, stream, market.rest, market.clock, universe)
@@ -100,7 +94,7 @@ class Ingestor:
     async def _market(self) -> Market:
         upstox = self._settings.upstox
         if upstox.base_url == API_HOST:
-            return wiring.real_market(self._settings, self._plan.config)
+            return wiring.real_market(self._settings, self._options.config)
         token = upstox.access_token.get_secret_value() if upstox.access_token else ""
         return await wiring.reach_exchange(upstox.base_url, token)
 
@@ -156,9 +150,8 @@ class Ingestor:
         if session is not None:
             await pace.until(session.last_close_ns)
             stream.tell_time(session.last_close_ns)
-        end_ns = midnight_ns(day) + NS_PER_DAY - 1
-        if session is None or self._settings.feed.subscribe == "all":
-            await pace.until(end_ns)
+        end_ns = end_of_day(day, session, to_midnight=self._options.whole_universe)
+        await pace.until(end_ns)
         stream.tell_time(end_ns)
         await _flushed(writer, self._health)
 

@@ -1,0 +1,152 @@
+"""A service as a process of its own: started, asked how it is, started again where it dies, ended with its parent."""
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import httpx
+import msgspec
+import structlog
+from prometheus_client.parser import text_string_to_metric_families
+
+from quant_platform.domain.errors import QuantError
+from quant_platform.hosts.process import FIRST_PAUSE_S, LONGEST_PAUSE_S
+
+STOPPED_WITHIN_S = 20.0
+ANSWERED_WITHIN_S = 2.0
+CALM_AFTER_S = 60.0
+MOST_DEATHS = 5
+"""A service that dies so often without being calm between is broken, and starting it again would hide it."""
+
+_log = structlog.get_logger(__name__)
+
+
+class _Ready(msgspec.Struct, frozen=True):
+    """What a service prints when it can be asked."""
+
+    port: int
+
+
+class ServiceProcess:
+    """One ``quant service``.
+
+    Args:
+        name: of the service.
+        arguments: beside its name.
+        environment: of the process, wholly.
+        log: file that its log is appended to.
+        instance: name of this one among several of its kind.
+    """
+
+    def __init__(
+        self, name: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path, instance: str = "1"
+    ) -> None:
+        self.name = name
+        self.instance = instance
+        self.log = log
+        self.starts = 0
+        self._arguments = [name, "--instance", instance, "--exit-with-parent", *arguments]
+        self._environment = environment
+        self._process: asyncio.subprocess.Process | None = None
+        self._port: int | None = None
+        self._last_numbers: Mapping[str, float] = {}
+
+    async def keep(self) -> None:
+        """Run it until it ends by itself with its work done; start it again when it dies.
+
+        Raises:
+            QuantError: it refused to run (its exit code is passed on), or it dies again and again.
+        """
+        deaths, pause = 0, FIRST_PAUSE_S
+        while True:
+            began = time.monotonic()
+            code = await self._run_once()
+            if code == 0:
+                return
+            if time.monotonic() - began > CALM_AFTER_S:
+                deaths, pause = 0, FIRST_PAUSE_S
+            deaths += 1
+            if code > 1 or deaths > MOST_DEATHS:
+                raise self._failure(code)
+            _log.warning("a service died and is started again", service=self.name, instance=self.instance, code=code)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    async def stop(self) -> None:
+        """End it gracefully; one that does not listen is killed."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOPPED_WITHIN_S)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process, None where none runs."""
+        process = self._process
+        return None if process is None or process.returncode is not None else process.pid
+
+    async def state(self) -> str:
+        """``ready``, or why it is not."""
+        if self.pid is None or self._port is None:
+            return "starting"
+        try:
+            async with httpx.AsyncClient(timeout=ANSWERED_WITHIN_S) as client:
+                answer = (await client.get(f"http://127.0.0.1:{self._port}/readyz")).json()
+        except (httpx.HTTPError, ValueError):
+            return "does not answer"
+        return "ready" if answer["ready"] else str(answer["reason"])
+
+    async def numbers(self) -> Mapping[str, float]:
+        """Its metrics now, summed over their labels; those of the last time where it does not answer."""
+        if self.pid is not None and self._port is not None:
+            with contextlib.suppress(httpx.HTTPError):
+                async with httpx.AsyncClient(timeout=ANSWERED_WITHIN_S) as client:
+                    answer = await client.get(f"http://127.0.0.1:{self._port}/metrics")
+                self._last_numbers = _summed(answer.text)
+        return self._last_numbers
+
+    async def _run_once(self) -> int:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self._process = process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "quant_platform.cli", "service", *self._arguments),
+                env=self._environment,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.starts += 1
+        assert process.stdout is not None, "it was asked for"  # noqa: S101
+        line = await process.stdout.readline()
+        self._port = msgspec.json.decode(line, type=_Ready).port if line else None
+        code = await process.wait()
+        self._port = None
+        return code
+
+    def _failure(self, code: int) -> QuantError:
+        lines = self.log.read_text("utf-8", errors="replace").strip().splitlines()
+        said = lines[-1] if lines else "nothing"
+        failure = QuantError(
+            f"service {self.name} ended with exit code {code}; its log says: {said}", f"read {self.log}"
+        )
+        failure.exit_code = max(1, code)
+        return failure
+
+
+def _summed(text: str) -> Mapping[str, float]:
+    found: dict[str, float] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found[sample.name] = found.get(sample.name, 0.0) + sample.value
+    return found

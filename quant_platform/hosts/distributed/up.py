@@ -1,0 +1,270 @@
+"""``quant up --mode distributed``: an exchange where one is wanted, and every service a process, over the servers."""
+
+import asyncio
+import contextlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from rich.console import Console
+
+from quant_platform.adapters.bus.kafka import KafkaBus
+from quant_platform.adapters.ledger.sql import SqlLedger
+from quant_platform.domain.errors import SafetyError, UnavailableError, UsageError
+from quant_platform.domain.money import format_rupees, rupees
+from quant_platform.domain.topics import TOPICS
+from quant_platform.hosts import terminal_view
+from quant_platform.hosts.config import Settings, load_settings
+from quant_platform.hosts.distributed import connections
+from quant_platform.hosts.distributed.service_process import ServiceProcess
+from quant_platform.hosts.exchange_process import Address, command_line, start_exchange
+from quant_platform.hosts.home import HomeFolder, HomeLock
+from quant_platform.hosts.identity import MODES, identity_of
+from quant_platform.hosts.logs import configure_logs
+from quant_platform.hosts.options import UpOptions
+from quant_platform.hosts.process import FIRST_PAUSE_S, LONGEST_PAUSE_S
+from quant_platform.hosts.results import as_json
+from quant_platform.hosts.strategies import load_strategy
+from quant_platform.hosts.tasks import failing_together, until_stopped
+from quant_platform.ports.ledger_store import RunSummary
+from quant_platform.services.strategy_runtime.schema import DEFAULT_CAPITAL
+
+GROUPS = ("feature_engine",)
+SHOW_EVERY_S = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+def run(options: UpOptions) -> None:
+    """Run the services until the market is over or the platform is stopped.
+
+    Raises:
+        SafetyError: another platform runs on the same home or servers.
+        UsageError: an option does not go with this mode, or a file or a strategy is not usable.
+        ConfigurationError: a setting is missing or wrong; nothing was consumed.
+        QuantError: a service refused to run.
+    """
+    if options.speed is None and options.subscribe == "scanner":
+        raise UsageError(
+            "--speed max lets the data lead, and a scanner that is a process of its own cannot follow",
+            "use --subscribe all, or a speed such as 60",
+        )
+    configure_logs()
+    settings = load_settings(options.config)
+    load_strategy(options.strategy, options.parameters)
+    home = HomeFolder(options.home)
+    with HomeLock(home):
+        asyncio.run(until_stopped(DistributedRun(options, settings, home).run))
+
+
+class DistributedRun:
+    """One run of the whole platform as processes.
+
+    Args:
+        options: of the run.
+        settings: of the installation: where the servers are.
+        home: where logs are kept.
+    """
+
+    def __init__(self, options: UpOptions, settings: Settings, home: HomeFolder) -> None:
+        self._options = options
+        self._settings = settings
+        self._logs = home.root / "logs"
+        self._console = Console(stderr=options.json)
+        self._started = time.perf_counter()
+        self._runtime: ServiceProcess
+        self._services: list[ServiceProcess] = []
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until the market is over and, unless told otherwise, on until stopped."""
+        simulated = self._options.source != "upstox"
+        await self._patiently(self._prepare_servers)
+        async with contextlib.AsyncExitStack() as stack:
+            address: Address | None = None
+            if simulated:
+                exchange = await start_exchange(command_line(self._options, None))
+                stack.push_async_callback(exchange.stop)
+                address = exchange.address
+            self._services = self._made(address)
+            stack.push_async_callback(self._stop)
+            others = [asyncio.create_task(service.keep()) for service in self._services]
+            others.append(asyncio.create_task(self._show()))
+            depth = self._settings.feed.depth if address is None else address.depth
+            async with failing_together(others):
+                try:
+                    await self._runtime.keep()
+                except asyncio.CancelledError:
+                    await self._runtime.stop()
+                    await self._report(depth, "stopped before the close")
+                    raise
+                await self._report(depth, "the market is over")
+                if not self._options.until_close:
+                    self._console.print("the services go on; Ctrl-C ends them", style="dim")
+                    await stop.wait()
+
+    # Before.
+
+    async def _patiently(self, work: Any) -> None:
+        """Do something with the servers as soon as they are there."""
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                await asyncio.to_thread(work)
+            except UnavailableError as error:
+                self._console.print(f"waiting: {error}", style="yellow", markup=False)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_S)
+            else:
+                return
+
+    def _prepare_servers(self) -> None:
+        """Migrate the ledger; a simulated market begins with empty topics."""
+        with connections.postgres(self._settings) as ledger:
+            if self._options.source != "upstox":
+                _refuse_beside_real(ledger)
+        bus = connections.kafka(self._settings)
+        if self._options.source != "upstox":
+            self._empty(bus)
+        bus.ensure(TOPICS)
+
+    def _empty(self, bus: KafkaBus) -> None:
+        # A service that was killed counts as a member of its group for as long as its session may be silent.
+        patience = time.monotonic() + self._settings.kafka.session_timeout_ms / 1000 + 2
+        while True:
+            try:
+                bus.forget_groups(GROUPS)
+            except UnavailableError as error:
+                if time.monotonic() < patience:
+                    time.sleep(0.5)
+                    continue
+                raise SafetyError(str(error), "stop the platform that runs on these servers, or use others") from None
+            bus.remove(TOPICS)
+            return
+
+    # The services.
+
+    def _made(self, address: Address | None) -> list[ServiceProcess]:
+        """Every service but the runtime, which is kept apart: its end is the run's."""
+        environment = self._environment(address)
+
+        def service(name: str, *arguments: str, instance: str = "1") -> ServiceProcess:
+            log = self._logs / (f"{name}.log" if instance == "1" else f"{name}-{instance}.log")
+            return ServiceProcess(name, [*arguments, *self._config()], environment, log, instance)
+
+        self._runtime = service("strategy_runtime", *self._of_the_runtime())
+        replay = ["--whole-universe"] if self._options.source == "replay" else []
+        return [
+            service("upstox_ingestor", *replay),
+            *(service("feature_engine", instance=str(n)) for n in range(1, self._options.feature_engines + 1)),
+        ]
+
+    def _config(self) -> list[str]:
+        return [] if self._options.config is None else ["--config", str(self._options.config)]
+
+    def _of_the_runtime(self) -> list[str]:
+        options = self._options
+        capital = DEFAULT_CAPITAL if options.fresh and options.capital is None else options.capital
+        identity = identity_of(options, self._settings.scanner)
+        if options.source != "upstox":
+            identity += f" {uuid.uuid4()}"  # its topics begin empty, so it cannot go on with an earlier one
+        return [
+            *("--portfolio", options.portfolio, "--strategy", options.strategy, "--mode", MODES[options.source]),
+            *("--identity", identity, "--until-over"),
+            *(f"--set={name}={value}" for name, value in options.parameters.items()),
+            *(["--capital", str(rupees(capital))] if capital is not None else []),
+        ]
+
+    def _environment(self, address: Address | None) -> dict[str, str]:
+        """What the services must agree on, above every other layer of their settings."""
+        options = self._options
+        found = dict(os.environ)
+        found["QUANT_FEED__SUBSCRIBE"] = options.subscribe
+        found["QUANT_SERVICE__PORT"] = "0"
+        found |= {f"QUANT_TRADING__{name.upper()}": value for name, value in options.parameters.items()}
+        if address is not None:
+            found["QUANT_UPSTOX__BASE_URL"] = address.url
+            found["QUANT_UPSTOX__ACCESS_TOKEN"] = address.token
+            found["QUANT_FEED__DEPTH"] = str(address.depth).lower()
+        return found
+
+    async def _stop(self) -> None:
+        await asyncio.gather(*(service.stop() for service in [self._runtime, *self._services]))
+
+    # What is shown.
+
+    async def _show(self) -> None:
+        """Say what changes: how every service is, and how the portfolio stands."""
+        shown = ""
+        while True:
+            services = [*self._services, self._runtime]
+            states = await asyncio.gather(*(service.state() for service in services))
+            line = "  ".join(_state_line(service, state) for service, state in zip(services, states, strict=True))
+            if line != shown and not self._options.json:
+                self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+                shown = line
+            if not self._options.json and (standing := await asyncio.to_thread(self._standing)):
+                self._console.print(standing, soft_wrap=True, highlight=False, markup=False)
+            await asyncio.sleep(SHOW_EVERY_S)
+
+    def _standing(self) -> str:
+        with contextlib.suppress(UnavailableError), connections.postgres(self._settings) as ledger:
+            for view in ledger.portfolios():
+                if view.name == self._options.portfolio:
+                    return (
+                        f"{view.last_updated:%H:%M:%S} equity {format_rupees(view.equity)}  "
+                        f"cash {format_rupees(view.balance)}  {view.open_positions} positions"
+                    )
+        return ""
+
+    async def _report(self, depth: bool, title: str) -> None:
+        summary = await asyncio.to_thread(self._summary)
+        seconds = time.perf_counter() - self._started
+        if summary is None:
+            return
+        if not self._options.json:
+            self._console.print(terminal_view.render_summary(summary, title))
+            return
+        numbers: Mapping[str, float] = await self._services[0].numbers()
+        beside: dict[str, Any] = {
+            "feed": {
+                "frames": int(numbers.get("quant_feed_frames_total", 0)),
+                "reconnects": int(numbers.get("quant_feed_reconnects_total", 0)),
+                "gaps": int(numbers.get("quant_feed_gaps_total", 0)),
+            },
+            "restarts": sum(service.starts - 1 for service in [self._runtime, *self._services]),
+        }
+        source = self._options.source
+        found = as_json(summary, mode="distributed", source=source, depth=depth, seconds=seconds, beside=beside)
+        print(json.dumps(found), flush=True)
+
+    def _summary(self) -> RunSummary | None:
+        """The numbers of the runtime's run; None where it had not begun one."""
+        with connections.postgres(self._settings) as ledger:
+            for view in ledger.portfolios():
+                if view.name == self._options.portfolio and view.last_run:
+                    return ledger.run_summary(view.last_run)
+        return None
+
+
+def _refuse_beside_real(ledger: SqlLedger) -> None:
+    """A simulated market empties the topics, in which an open real day would lose its ticks.
+
+    Raises:
+        SafetyError: a portfolio trades the real market on these servers.
+    """
+    for view in ledger.portfolios():
+        if view.mode == MODES["upstox"] and view.last_run_state == "running":
+            raise SafetyError(
+                f"portfolio {view.name!r} trades the real market on these servers",
+                "use other servers for a simulated one, or end that run: quant portfolio reset",
+            )
+
+
+def _state_line(service: ServiceProcess, state: str) -> str:
+    name = service.name if service.instance == "1" else f"{service.name} {service.instance}"
+    again = f" (started {service.starts} times)" if service.starts > 1 else ""
+    return f"{name}: {state}{again}"

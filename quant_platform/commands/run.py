@@ -125,9 +125,7 @@ def up(
     _check_source(source, data)
     if source == "upstox":
         _refuse({"--speed": speed is not None, "--date": day is not None, "--cut": cut > 0})
-    _check_mode(mode, feature_engines, picture)
-    if not portfolio.strip():
-        raise typer.BadParameter("a portfolio needs a name", param_hint="--portfolio")
+    _check_platform(mode, feature_engines, picture, portfolio)
     settings = _settings(config)
     options = UpOptions(
         mode=mode,
@@ -208,7 +206,9 @@ def _check_source(source: Source, data: list[str] | None) -> None:
         raise typer.BadParameter(f"--source {source} reads no files; use --source replay", param_hint="--data")
 
 
-def _check_mode(mode: UpMode, feature_engines: int, picture: Path | None) -> None:
+def _check_platform(mode: UpMode, feature_engines: int, picture: Path | None, portfolio: str) -> None:
+    if not portfolio.strip():
+        raise typer.BadParameter("a portfolio needs a name", param_hint="--portfolio")
     if mode == "embedded" and feature_engines > 1:
         raise typer.BadParameter("one process has one; use it with --mode distributed", param_hint="--feature-engines")
     if mode == "distributed" and picture is not None:

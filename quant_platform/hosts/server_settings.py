@@ -61,6 +61,7 @@ class QuestdbSettings(Frozen):
     pg_password: SecretStr | None = None
     flush_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
     flush_s: Seconds = 1.0
+    keep_days: Annotated[int, Field(ge=0, le=36_500)] | None = None  # rows older than this go; 0 keeps all
 
 
 class RedisSettings(Frozen):

@@ -1,6 +1,5 @@
 """Write time series into QuestDB: whole frames over HTTP, durable when the call returns, each row once."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -36,16 +35,16 @@ class QuestdbWriter:
 
     Args:
         http_url: like ``http://user:password@host:9000``.
-        ttl_days: table → days to keep, 0 for all; see :func:`.bring_in_order`.
+        keep_days: see :func:`.bring_in_order`.
         timeout_s: for one request.
 
     Raises:
         ConfigurationError: the URL cannot be read.
     """
 
-    def __init__(self, http_url: str, *, ttl_days: Mapping[str, int] | None = None, timeout_s: float = 15.0) -> None:
+    def __init__(self, http_url: str, *, keep_days: int | None = None, timeout_s: float = 15.0) -> None:
         self._address = address_of(http_url)
-        self._ttl_days = dict(ttl_days or {})
+        self._keep_days = keep_days
         self._timeout_s = timeout_s
         self._server = QuestdbHttp(self._address, timeout_s)
         self._sender: Sender | None = None
@@ -58,7 +57,7 @@ class QuestdbWriter:
             UnavailableError: QuestDB cannot be reached, or cannot do it now.
             ConfigurationError: user or password are wrong, this is no QuestDB, or a table is of another make.
         """
-        bring_in_order(self._server, self._ttl_days)
+        bring_in_order(self._server, self._keep_days)
         self._disconnect()
         address = self._address
         sender = Sender(
@@ -120,7 +119,7 @@ class QuestdbWriter:
     def _in_our_words(self, table: str, error: QuestDBError) -> QuantError:
         if error.code is QuestDBErrorCode.AuthError:
             return refused_login(self._address)
-        text = str(error).removeprefix("Could not flush buffer: ")
+        text = " ".join(str(error).removeprefix("Could not flush buffer: ").split())
         if error.code is QuestDBErrorCode.BadDataFrame:
             return DataError(f"rows for QuestDB's table {table} cannot be written: {text}")
         if error.code is not QuestDBErrorCode.ServerFlushError:

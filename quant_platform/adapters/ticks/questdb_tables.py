@@ -16,7 +16,6 @@ _SQL_TYPES: Mapping[type[Any], str] = {
     np.float64: "DOUBLE",
     np.uint8: "SHORT",  # BYTE ends at 127
 }
-_HOURS = {"HOUR": 1, "DAY": 24, "WEEK": 168}
 
 
 def sql_columns(table: Table[Any]) -> dict[str, str]:
@@ -34,13 +33,13 @@ def ddl(table: Table[Any]) -> str:
     )
 
 
-def bring_in_order(server: QuestdbHttp, ttl_days: Mapping[str, int]) -> None:
+def bring_in_order(server: QuestdbHttp, keep_days: int | None) -> None:
     """Make the tables that are missing, check the others, set how long rows are kept, and wake tables that stopped.
 
     Args:
         server: where.
-        ttl_days: table → days after which rows are dropped, counted back from the table's newest row (or today, if
-            that is earlier); 0 keeps them. A table that is not named stays as it is.
+        keep_days: days after which rows go, counted back from the table's newest row (or today, if that is earlier);
+            0 keeps all, None leaves each table as it is.
 
     Raises:
         ConfigurationError: a table is of another make, or as :meth:`.QuestdbHttp.ask`.
@@ -49,10 +48,8 @@ def bring_in_order(server: QuestdbHttp, ttl_days: Mapping[str, int]) -> None:
     for table in TABLES:
         server.ask(ddl(table))
         _check_columns(server, table)
-    for name, ttl, unit in server.ask("SELECT table_name, ttlValue, ttlUnit FROM tables()"):
-        wanted = ttl_days.get(name)
-        if wanted is not None and ttl * _HOURS.get(unit, 0) != wanted * _HOURS["DAY"]:
-            server.ask(f"ALTER TABLE {name} SET TTL {wanted} DAYS")
+        if keep_days is not None:
+            server.ask(f"ALTER TABLE {table.name} SET TTL {keep_days} DAYS")
     # A full disk stops a table for good, though what was flushed meanwhile is kept; once there is room it can go on.
     for (name,) in server.ask("SELECT name FROM wal_tables() WHERE suspended"):
         if name in {table.name for table in TABLES}:

@@ -1,10 +1,11 @@
-"""Bearer keys: how one is made, written, read and proved.
+"""Bearer keys of the HTTP API: how one is made, written, read and proved.
 
-A key is ``quant_<id>_<secret>``. The id finds its row, so that one hash is computed, not one for each key there is; the
-secret is 256 random bits and is kept as an Argon2id hash only.
+A key is ``quant_<id>_<secret>``. The id finds its row, so that one hash is computed and not one for each key there is;
+the secret is 256 random bits, of which only an Argon2id hash is kept.
 """
 
 import base64
+import re
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -25,13 +26,13 @@ SCOPES = {
 """Scope → what its holder may do. ``admin`` includes the others; ``trade`` does not include ``read``."""
 
 MAX_NAME = 100
-_PREFIX = "quant"
+_TOKEN = re.compile(r"quant_([0-9a-f]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
 _ID_BYTES = 6
 _SECRET_BYTES = 32
-_MAX_TOKEN = 128
 
 # OWASP's first choice. A secret of 256 bits cannot be guessed at any price; more memory would only serve a flood.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+_NOBODYS_HASH = _hasher.hash(secrets.token_bytes(_SECRET_BYTES))
 
 
 class NewKey(NamedTuple):
@@ -47,6 +48,12 @@ class NewKey(NamedTuple):
 def new_key(name: str, scopes: Sequence[str], now: datetime, expires_at: datetime | None = None) -> NewKey:
     """Make a key.
 
+    Args:
+        name: what it is for.
+        scopes: of :data:`SCOPES`, at least one.
+        now: when it is made.
+        expires_at: when it ends; None for never.
+
     Raises:
         UsageError: the name is empty or too long, a scope is unknown, or the key would have expired already.
     """
@@ -56,26 +63,23 @@ def new_key(name: str, scopes: Sequence[str], now: datetime, expires_at: datetim
     if unknown or not scopes:
         raise UsageError(f"unknown scope {unknown[0]!r}" if unknown else "no scope", f"choose from {', '.join(SCOPES)}")
     if expires_at is not None and expires_at <= now:
-        raise UsageError(f"the key would have expired at {expires_at:%Y-%m-%d %H:%M}", "give a later date")
+        raise UsageError(f"the key would have expired at {expires_at:%Y-%m-%d %H:%M}", "give a later time")
     key_id, secret = secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
     held = tuple(scope for scope in SCOPES if scope in scopes)
-    return NewKey(
-        f"{_PREFIX}_{key_id}_{secret}", ApiKey(key_id, name, held, _hasher.hash(secret), now.astimezone(UTC), expires_at)
-    )
+    key = ApiKey(key_id, name, held, _hasher.hash(secret), now.astimezone(UTC), expires_at)
+    return NewKey(f"quant_{key_id}_{secret}", key)
 
 
 def split_token(token: str) -> tuple[str, str] | None:
     """Id and secret of a key as its owner shows it; None where it cannot be one of ours."""
-    prefix, _, rest = token.partition("_")
-    key_id, _, secret = rest.partition("_")
-    well_formed = prefix == _PREFIX and key_id.isalnum() and secret and len(token) <= _MAX_TOKEN and token.isascii()
-    return (key_id, secret) if well_formed else None
+    match = _TOKEN.fullmatch(token)
+    return None if match is None else (match[1], match[2])
 
 
-def proves(secret: str, key: ApiKey) -> bool:
-    """Whether this is the key's secret; takes some 20 ms, whatever the answer."""
+def proves(secret: str, key: ApiKey | None) -> bool:
+    """Whether this is the key's secret; takes some 20 ms, whatever the answer, and also where there is no key."""
     try:
-        return _hasher.verify(key.secret_hash, secret)
+        return _hasher.verify(_NOBODYS_HASH if key is None else key.secret_hash, secret) and key is not None
     except (VerificationError, InvalidHashError):
         return False
 

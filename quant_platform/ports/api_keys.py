@@ -47,7 +47,7 @@ class KeyStore(Protocol):
         """
         ...
 
-    def keys(self) -> Sequence[ApiKey]:
+    def list_keys(self) -> Sequence[ApiKey]:
         """Every key, the oldest first.
 
         Raises:

@@ -27,6 +27,9 @@ Long lists come in pages: hand `next_cursor` back as `cursor`, with the same fil
 What arrives meanwhile shifts no page. Errors are problem details (RFC 9457): what happened, and the cure.
 """
 
+PREFIX = "/api/v1"
+
+_NO_PORTFOLIO: dict[int | str, dict[str, Any]] = {404: {"description": "There is no such portfolio"}}
 _LAST_NS = 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -81,8 +84,8 @@ def make_app(sources: Sources, admit: Admit, routes: Sequence[BaseRoute], observ
         observe: told of every request.
     """
     app = FastAPI(title="Quant Platform", version="1", description=DESCRIPTION, redoc_url=None, redirect_slashes=False)
-    app.include_router(_of_the_ledger(sources.ledger), prefix="/api/v1")
-    app.include_router(_of_the_market(sources), prefix="/api/v1")
+    app.include_router(_of_the_ledger(sources.ledger))
+    app.include_router(_of_the_market(sources))
     app.router.routes.extend(routes)
     handle_problems(app)
     app.add_middleware(Door, admit=admit)
@@ -91,14 +94,14 @@ def make_app(sources: Sources, admit: Admit, routes: Sequence[BaseRoute], observ
 
 
 def _of_the_ledger(ledger: Callable[[], LedgerPages]) -> APIRouter:
-    router = APIRouter()
+    router = APIRouter(prefix=PREFIX)
 
     @router.get("/portfolios", tags=["ledger"])
     def portfolios(_: Annotated[parameters.Nothing, Query()]) -> Listing[shapes.Portfolio]:
         """Every portfolio as it stands."""
         return Listing(items=[shapes.portfolio(view) for view in ledger().portfolios()])
 
-    @router.get("/positions", tags=["ledger"])
+    @router.get("/positions", tags=["ledger"], responses=_NO_PORTFOLIO)
     def positions(asked: Annotated[parameters.OfPortfolio, Query()]) -> Listing[shapes.Position]:
         """Open positions, by portfolio and symbol."""
         views = ledger().positions(asked.portfolio)
@@ -106,7 +109,7 @@ def _of_the_ledger(ledger: Callable[[], LedgerPages]) -> APIRouter:
             _require_portfolio(ledger(), asked.portfolio)
         return Listing(items=[shapes.position(view) for view in views])
 
-    @router.get("/orders", tags=["ledger"])
+    @router.get("/orders", tags=["ledger"], responses=_NO_PORTFOLIO)
     def orders(asked: Annotated[parameters.OrdersAsked, Query()]) -> Page[shapes.Order]:
         """Approved orders and what became of them, the last decided first."""
         wanted = OrderFilter(asked.portfolio, asked.run, asked.symbol, asked.state)
@@ -116,7 +119,7 @@ def _of_the_ledger(ledger: Callable[[], LedgerPages]) -> APIRouter:
             _require_portfolio(ledger(), asked.portfolio)
         return _page(asked, "orders", [(place, shapes.order(view)) for place, view in rows])
 
-    @router.get("/equity", tags=["ledger"])
+    @router.get("/equity", tags=["ledger"], responses=_NO_PORTFOLIO)
     def equity(asked: Annotated[parameters.EquityAsked, Query()]) -> Page[shapes.Equity]:
         """The equity curve of a portfolio, the newest point first."""
         after = _place(asked, "equity", EquityPlace)
@@ -135,7 +138,7 @@ def _of_the_ledger(ledger: Callable[[], LedgerPages]) -> APIRouter:
 
 
 def _of_the_market(sources: Sources) -> APIRouter:
-    router = APIRouter()
+    router = APIRouter(prefix=PREFIX)
 
     @router.get("/quotes", tags=["market"])
     def quotes(asked: Annotated[parameters.QuotesAsked, Query()]) -> Quotes:

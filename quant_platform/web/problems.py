@@ -88,10 +88,7 @@ def handle_problems(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def invalid(_: Request, error: RequestValidationError) -> Response:
-        faults = [
-            ParameterFault(parameter=str(fault["loc"][1]), message=fault["msg"].removeprefix("Value error, "))
-            for fault in error.errors()
-        ]
+        faults = [ParameterFault(parameter=str(fault["loc"][1]), message=_message(fault)) for fault in error.errors()]
         what = "; ".join(f"parameter {fault.parameter}: {fault.message}" for fault in faults)
         return problem(422, what, "correct it; /docs and /openapi.json describe every parameter", faults=faults)
 
@@ -114,10 +111,15 @@ def handle_problems(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
+def _message(fault: Mapping[str, str]) -> str:
+    if fault["type"] == "extra_forbidden":
+        return "there is no such parameter here"
+    return fault["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ")
+
+
 _DESCRIBED = {
     401: "No key, or one that is not accepted",
     403: "The key lacks the scope `read`",
-    404: "There is no such portfolio",
     422: "A parameter is unknown, missing or ill-typed; `errors` names it",
     503: "A server is away; ask again after `Retry-After` seconds",
 }
@@ -138,4 +140,7 @@ def _describe_problems(document: dict[str, Any]) -> None:
     for operations in document["paths"].values():
         for operation in operations.values():
             for status, description in _DESCRIBED.items():
-                operation["responses"][str(status)] = {"description": description, "content": content}
+                operation["responses"][str(status)] = {"description": description}
+            for status, response in operation["responses"].items():
+                if status >= "400":
+                    response["content"] = content

@@ -81,7 +81,7 @@ class WaitedLedger:
             self._opened = connections.gateway_ledger(self._settings)
         if self._first_key is not None and self._opened.add_key(self._first_key):
             _log.info("the first key was taken in", key=self._first_key.key_id)
-        if not self._opened.keys():
+        if not self._opened.list_keys():
             _log.warning("there is no key yet, so nobody is answered; `quant api-key new` makes one")
 
 
@@ -105,7 +105,8 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
 
     async def services() -> Sequence[ServiceState]:
         mine = ServiceState(NAME, "ready" if health.ready else "waiting", health.reason or None)
-        return [mine, *await ask_services(settings.api.services)]
+        others = {name: url for name, url in settings.api.services.items() if name != NAME}
+        return [mine, *await ask_services(others)]
 
     app = make_app(Sources(ledger, series, lookups.quotes, services), Doorkeeper(ledger).admit, routes(health), observe)
     try:

@@ -28,6 +28,7 @@ from tests.servers import Database, PostgresServer, settings_of
 
 from .ledger_days import NS, OPEN, request, round_trips
 
+NOW = datetime(2026, 8, 3, 4, 0, tzinfo=UTC)
 PATIENCE_S = 60.0
 BLOCKS = 7
 """Fills in the ledger; the last one bought, so that a position is open."""

@@ -51,15 +51,16 @@ def read_cursor(cursor: str | None, listing: str, filters: Mapping[str, object],
         return None
     padded = cursor + "=" * (-len(cursor) % 4)
     try:
-        digest, place = msgspec.json.decode(base64.b64decode(padded, b"-_", validate=True), type=tuple[str, kind])  # type: ignore[valid-type]
+        digest, place = msgspec.json.decode(
+            base64.b64decode(padded, b"-_", validate=True), type=tuple[str, msgspec.Raw]
+        )
+        if digest != _digest(listing, filters):
+            raise UsageError("the cursor belongs to other filters", "keep the filters of its page, or leave it out")
+        return msgspec.json.decode(place, type=kind)
     except (ValueError, msgspec.MsgspecError):
         raise UsageError(
             "the cursor is not one of ours", "hand back `next_cursor` as it was, or leave it out"
         ) from None
-    if digest != _digest(listing, filters):
-        raise UsageError("the cursor belongs to other filters", "keep the filters of its page, or leave it out")
-    found: P = place
-    return found
 
 
 def _digest(listing: str, filters: Mapping[str, object]) -> str:

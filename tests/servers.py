@@ -228,9 +228,9 @@ def bus(kafka: KafkaServer) -> KafkaBus:
     return kafka.bus()
 
 
-@pytest.fixture
-def database(postgres: PostgresServer) -> Iterator[Database]:
-    """An empty database of a PostgreSQL that runs, dropped after the test."""
+@contextlib.contextmanager
+def database_on(postgres: PostgresServer) -> Iterator[Database]:
+    """An empty database of a PostgreSQL that runs, dropped after the block."""
     name = f"test_{uuid.uuid4().hex}"
     postgres.start()
     with postgres.connect() as connection:
@@ -239,6 +239,13 @@ def database(postgres: PostgresServer) -> Iterator[Database]:
     postgres.start()
     with postgres.connect() as connection:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[Database]:
+    """A database of the test's own."""
+    with database_on(postgres) as found:
+        yield found
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import APIRouter, FastAPI, Query
 from pydantic import BaseModel
+from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute
 
 from quant_platform.domain.errors import UsageError
@@ -16,6 +17,7 @@ from quant_platform.ports.series_store import TICKS, Place, SeriesReader
 from quant_platform.services.api_gateway import shapes
 from quant_platform.services.api_gateway.cursors import TickPlace, make_cursor, read_cursor
 from quant_platform.web import parameters
+from quant_platform.web.docs_page import docs_page
 from quant_platform.web.door import Admit, Door
 from quant_platform.web.measured import Measured, Observe
 from quant_platform.web.problems import RequestError, handle_problems
@@ -83,11 +85,20 @@ def make_app(sources: Sources, admit: Admit, routes: Sequence[BaseRoute], observ
         routes: further ones, behind the same door: ``/healthz``, ``/readyz``, ``/metrics``.
         observe: told of every request.
     """
-    app = FastAPI(title="Quant Platform", version="1", description=DESCRIPTION, redoc_url=None, redirect_slashes=False)
+    # FastAPI's own page of documentation would load its scripts from elsewhere.
+    app = FastAPI(
+        title="Quant Platform", version="1", description=DESCRIPTION, docs_url=None, redoc_url=None,
+        redirect_slashes=False,
+    )  # fmt: skip
     app.include_router(_of_the_ledger(sources.ledger))
     app.include_router(_of_the_market(sources))
     app.router.routes.extend(routes)
     handle_problems(app)
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        return HTMLResponse(docs_page(app.openapi()))
+
     app.add_middleware(Door, admit=admit)
     app.add_middleware(Measured, observe=observe)
     return app

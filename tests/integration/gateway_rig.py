@@ -6,8 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -24,7 +23,7 @@ from quant_platform.hosts.api_keys import NewKey, new_key
 from quant_platform.hosts.distributed.connections import series_reader
 from quant_platform.ports.ledger_views import ScanPick
 from quant_platform.ports.series_store import TICKS, Labels, TickRows
-from tests.servers import Database, PostgresServer, settings_of
+from tests.servers import settings_of
 
 from .ledger_days import NS, OPEN, request, round_trips
 
@@ -114,21 +113,6 @@ class GatewayProcess:
             assert answer.status_code == 200, answer.text
             items += answer.json()["items"]
         return items
-
-
-@contextmanager
-def database_of_its_own(server: PostgresServer) -> Iterator[Database]:
-    """A database for a whole module; the fixture ``database`` is one test's."""
-    name = f"test_{uuid.uuid4().hex}"
-    server.start()
-    with server.connect() as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    try:
-        yield Database(server, name)
-    finally:
-        server.start()
-        with server.connect() as connection:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def fill_ledger(url: str | Path) -> None:

@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from quant_platform.adapters.ledger.gateway import GatewayLedger
 from quant_platform.hosts.api_keys import new_key
-from tests.servers import Database, PostgresServer
+from tests.servers import Database, PostgresServer, database_on
 
-from .gateway_rig import GatewayProcess, add_key, database_of_its_own, fill_ledger
+from .gateway_rig import GatewayProcess, add_key, fill_ledger
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 API = [f"/api/v1/{name}" for name in (
@@ -42,7 +44,7 @@ class Door:
 
 @pytest.fixture(scope="module")
 def door(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    with database_of_its_own(postgres) as database:
+    with database_on(postgres) as database:
         fill_ledger(database.url)
         good = add_key(database.url)
         revoked = add_key(database.url)
@@ -110,6 +112,24 @@ def test_a_key_opens_every_path_that_is_there(door: Door) -> None:
         assert door.ask("GET", path, shown).status_code == 200, path
     assert door.ask("GET", API[0], f"bearer   {door.token}").status_code == 200, "the scheme's case does not matter"
     assert door.ask("GET", "/nothing", shown).status_code == 404
+
+
+def test_the_documentation_is_one_page_with_every_operation_and_nothing_from_elsewhere(door: Door) -> None:
+    page = door.ask("GET", "/docs", f"Bearer {door.token}").text
+    for path in API:
+        assert f"<code>GET {path}</code>" in page
+    assert "<td>symbol</td><td>array of string</td><td>required</td><td>Repeat it for several</td>" in page
+    assert "<td>limit</td><td>integer 1 … 1000</td>" in page
+    assert "<td>executed_at</td><td>string (date-time) or null</td>" in page
+    for outside in ("://", "<script", "<link", "<img"):
+        assert outside not in page
+
+
+def test_a_websocket_is_refused_without_a_key(door: Door) -> None:
+    address = f"ws{door.gateway.url.removeprefix('http')}/api/v1/ws"
+    with pytest.raises(InvalidStatus) as refused, connect(address):
+        pass
+    assert refused.value.response.status_code == 403
 
 
 def test_a_key_without_the_scope_is_forbidden_and_told_which_it_lacks(door: Door) -> None:

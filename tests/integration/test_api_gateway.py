@@ -18,14 +18,13 @@ from quant_platform.domain.lookups import LatestQuote
 from quant_platform.hosts.api_keys import new_key, seal
 from quant_platform.hosts.health import Health, answering
 from quant_platform.hosts.lookups import Lookups
-from tests.servers import Database, PostgresServer, QuestdbServer, RedisServer
+from tests.servers import Database, PostgresServer, QuestdbServer, RedisServer, database_on
 
 from .gateway_rig import (
     BLOCKS,
     NOW,
     GatewayProcess,
     add_key,
-    database_of_its_own,
     fill_ledger,
     fill_ticks,
     tick_rows,
@@ -76,7 +75,7 @@ def world(
     questdb.start()
     questdb.clear()
     redis_server.start()
-    with database_of_its_own(postgres) as database:
+    with database_on(postgres) as database:
         fill_ledger(database.url)
         fill_ticks(questdb.environment, tick_rows("NSE_EQ:TCS", TICKS), tick_rows("NSE_EQ:INFY", 1))
         token = add_key(database.url).token
@@ -199,7 +198,7 @@ def test_quotes_come_from_redis_and_without_it_from_the_newest_stored_ticks(worl
 
 
 def test_pages_neither_skip_nor_repeat_while_new_orders_arrive(postgres: PostgresServer, tmp_path: Path) -> None:
-    with database_of_its_own(postgres) as database, SqlLedger(database.url) as ledger:
+    with database_on(postgres) as database, SqlLedger(database.url) as ledger:
         ledger.begin(request())
         blocks = round_trips()
         for block in islice(blocks, 9):
@@ -351,15 +350,21 @@ def test_services_are_asked_how_they_are(database: Database, tmp_path: Path) -> 
     well, ill = Health("feature_engine"), Health("strategy_runtime")
     well.working()
     ill.waiting("Kafka at 127.0.0.1:9092 cannot be reached")
+    stuck = Health("market_persistor")
+    stuck.working()
+    stuck._turned -= 1000  # seconds since its loop turned last
     token = add_key(database.url).token
     with (
         answering(well, "127.0.0.1", 0, lambda port: ports.update(well=port)),
         answering(ill, "127.0.0.1", 0, lambda port: ports.update(ill=port)),
+        answering(stuck, "127.0.0.1", 0, lambda port: ports.update(stuck=port)),
     ):
         addresses = {
             "feature_engine": f"http://127.0.0.1:{ports['well']}",
             "strategy_runtime": f"http://127.0.0.1:{ports['ill']}/",
+            "market_persistor": f"http://127.0.0.1:{ports['stuck']}",
             "market_scanner": "http://127.0.0.1:1",
+            "system_doctor": f"http://127.0.0.1:{ports['well']}/nothing",
             "api_gateway": "http://127.0.0.1:1",
         }
         services = ", ".join(f"{name}={url}" for name, url in addresses.items())
@@ -370,5 +375,11 @@ def test_services_are_asked_how_they_are(database: Database, tmp_path: Path) -> 
         {"service": "api_gateway", "state": "ready", "reason": None},
         {"service": "feature_engine", "state": "ready", "reason": None},
         {"service": "strategy_runtime", "state": "waiting", "reason": "Kafka at 127.0.0.1:9092 cannot be reached"},
+        {"service": "market_persistor", "state": "stuck", "reason": "its loop has not turned for long"},
         {"service": "market_scanner", "state": "away", "reason": "it does not answer: ConnectError"},
+        {
+            "service": "system_doctor",
+            "state": "away",
+            "reason": "what answers at its address in api.services is another program",
+        },
     ]

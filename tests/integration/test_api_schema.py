@@ -8,9 +8,9 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 
-from tests.servers import PostgresServer, QuestdbServer, RedisServer
+from tests.servers import PostgresServer, QuestdbServer, RedisServer, database_on
 
-from .gateway_rig import GatewayProcess, add_key, database_of_its_own, fill_ledger, fill_ticks, tick_rows
+from .gateway_rig import GatewayProcess, add_key, fill_ledger, fill_ticks, tick_rows
 
 PATHS = [f"/api/v1/{name}" for name in (
     "portfolios", "positions", "orders", "equity", "scanner", "quotes", "ticks", "services",
@@ -36,7 +36,7 @@ def api(
     questdb.start()
     questdb.clear()
     redis_server.start()
-    with database_of_its_own(postgres) as database:
+    with database_on(postgres) as database:
         fill_ledger(database.url)
         fill_ticks(questdb.environment, tick_rows("NSE_EQ:TCS", 5))
         token = add_key(database.url).token

@@ -16,13 +16,13 @@ from quant_platform.services.api_gateway import shapes
 from quant_platform.services.api_gateway.cursors import MAX_CURSOR, TickPlace, make_cursor, read_cursor
 
 AT = datetime(2026, 8, 3, 3, 45, tzinfo=UTC)
-NS = st.integers(1, 2**63 - 1)
+NS = st.integers(1, 2**62 - 1)
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=200)
 PLACES: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
     st.builds(OrderPlace, NS, NAMES, st.integers(0, 2**31 - 1)),
     st.builds(EquityPlace, NS, NAMES),
     st.builds(ScanPlace, st.datetimes(timezones=st.just(UTC))),
-    st.builds(TickPlace, NS, st.integers(0, 2**63 - 1)),
+    st.builds(TickPlace, NS, st.integers(0, 2**62 - 1)),
 )
 FILTERS = st.dictionaries(st.text(max_size=5), st.none() | st.text(max_size=5), max_size=3)
 
@@ -40,7 +40,7 @@ def test_a_cursor_gives_back_the_place_it_was_made_of(place: tuple[Any, ...], fi
 
 
 def test_a_cursor_of_usual_names_is_shorter_than_what_is_accepted() -> None:
-    cursor = make_cursor("orders", {"portfolio": "x" * 200}, OrderPlace(2**63 - 1, f"{'x' * 200}-1234", 2**31 - 1))
+    cursor = make_cursor("orders", {"portfolio": "x" * 200}, OrderPlace(2**62 - 1, f"{'x' * 200}-1234", 2**31 - 1))
     assert len(cursor) < MAX_CURSOR
 
 
@@ -60,7 +60,7 @@ DIGEST = msgspec.json.decode(base64.b64decode(make_cursor("orders", {}, (1,)) + 
 @pytest.mark.parametrize(
     "place",
     [
-        [0, "run", 1], [2**63, "run", 1], [10**30, "run", 1], [1, "", 1], [1, "r\0n", 1], [1, "run", 2**31],
+        [0, "run", 1], [2**62, "run", 1], [10**30, "run", 1], [1, "", 1], [1, "r\0n", 1], [1, "run", 2**31],
         [1, "run", -1], [1.5, "run", 1], ["1", "run", 1], [1, "run"], [1, "run", 1, 1], {}, None, "x", [[[[]]]],
     ],
 )  # fmt: skip

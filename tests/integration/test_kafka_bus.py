@@ -1,0 +1,210 @@
+"""Kafka away, hung, restarted or no Kafka at all: whoever writes and reads waits, is told, and nothing is lost."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
+from quant_platform.adapters.bus.kafka_writer import KafkaWriter
+from quant_platform.domain.errors import UnavailableError
+from quant_platform.domain.records import CLOCK, ClockRecord, encode
+from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS, Topic
+from quant_platform.hosts import process
+from quant_platform.hosts.distributed.feature_engine import FeatureEngineService
+from quant_platform.hosts.health import Health
+from quant_platform.ports.bus import RecordWriter
+from tests.servers import KafkaServer
+
+THINGS = Topic("things", 3)
+OTHERS = Topic("others", 3)
+WITHIN_S = 120.0
+
+
+@pytest.fixture
+def things(bus: KafkaBus) -> KafkaBus:
+    bus.ensure([THINGS, OTHERS])
+    return bus
+
+
+def until(happened: Callable[[], object]) -> None:
+    deadline = time.monotonic() + WITHIN_S
+    while not happened():
+        assert time.monotonic() < deadline, "what the test waits for did not happen"
+        time.sleep(0.05)
+
+
+def flushed(writer: RecordWriter) -> int:
+    """Flush as a service does, waiting for as long as it takes; returns how often that was in vain."""
+    vain = 0
+    deadline = time.monotonic() + WITHIN_S
+    while True:
+        try:
+            writer.flush()
+        except UnavailableError:
+            assert time.monotonic() < deadline
+            vain += 1
+        else:
+            return vain
+
+
+def stored(bus: KafkaBus, topic: Topic = THINGS) -> list[int]:
+    return [int(record.value) for record in bus.history(topic.name, dict.fromkeys(range(3), 0))]
+
+
+def send(writer: KafkaWriter, numbers: range) -> None:
+    for number in numbers:
+        writer.send(THINGS.name, "key", str(number).encode())
+
+
+@pytest.mark.parametrize("end", [KafkaServer.stop, KafkaServer.kill], ids=["stopped", "killed"])
+def test_a_writer_keeps_what_a_broker_that_went_did_not_take(
+    things: KafkaBus, kafka: KafkaServer, end: Callable[[KafkaServer], None]
+) -> None:
+    writer = things.writer()
+    send(writer, range(1000))
+    writer.flush()
+    send(writer, range(1000, 2000))
+    end(kafka)
+    send(writer, range(2000, 3000))
+    with pytest.raises(UnavailableError, match=f"records wait: Kafka at {kafka.bootstrap_servers} does not take them"):
+        writer.flush()
+    kafka.start()
+    flushed(writer)
+    writer.close()
+    assert stored(things) == list(range(3000))
+
+
+def test_a_record_that_the_client_gave_up_is_never_silent(things: KafkaBus, kafka: KafkaServer) -> None:
+    impatient = KafkaWriter(kafka.bootstrap_servers, {"message.timeout.ms": 1000})  # ours waits for ever
+    kafka.stop()
+    send(impatient, range(1))
+    for attempt in (impatient.flush, impatient.flush, lambda: send(impatient, range(1))):
+        with pytest.raises(UnavailableError, match="a record of 1 bytes for topic things could not be written"):
+            attempt()
+    impatient.close()
+
+
+def test_a_hung_broker_is_waited_for_and_takes_every_record_once(things: KafkaBus, kafka: KafkaServer) -> None:
+    writer = things.writer()
+    send(writer, range(500))
+    writer.flush()
+    kafka.pause()
+    try:
+        send(writer, range(500, 1000))
+        with pytest.raises(UnavailableError, match="500 records wait"):
+            writer.flush()
+    finally:
+        kafka.resume()
+    flushed(writer)
+    writer.close()
+    assert stored(things) == list(range(1000))
+
+
+def test_a_reader_says_that_the_broker_is_away_and_goes_on_where_it_was(things: KafkaBus, kafka: KafkaServer) -> None:
+    writer = things.writer()
+    send(writer, range(10))
+    writer.flush()
+    reader = things.reader(THINGS.name, dict.fromkeys(range(3), 0))
+    read: list[int] = []
+
+    def read_on() -> int:
+        read.extend(int(record.value) for record in reader.poll(100, 0.5))
+        return len(read)
+
+    until(lambda: read_on() == 10)
+    kafka.kill()
+    with pytest.raises(UnavailableError, match=kafka.bootstrap_servers):
+        until(lambda: read_on() > 10)
+    send(writer, range(10, 20))
+    kafka.start()
+    flushed(writer)
+    until(lambda: read_on() >= 20)
+    assert read == list(range(20))
+    reader.close()
+    writer.close()
+
+
+def test_a_commit_without_a_broker_does_not_take_place_and_the_next_writer_of_its_name_goes_on(
+    things: KafkaBus, kafka: KafkaServer
+) -> None:
+    writer = things.writer()
+    send(writer, range(1))
+    writer.flush()
+    reader = things.group_reader("group", "one", THINGS.name)
+    until(lambda: reader.poll(1, 0.5))
+    transaction = things.transactional_writer("writer")
+    transaction.send(OTHERS.name, "key", b"1")
+    transaction.flush()
+    kafka.kill()
+    with pytest.raises(UnavailableError):
+        transaction.commit(reader, {(THINGS.name, 0): 1})
+    kafka.start()
+    transaction.close()
+    reader.close()
+    writer.close()
+    again = things.group_reader("group", "one", THINGS.name)
+    until(lambda: again.poll(1, 0.5))
+    second = things.transactional_writer("writer")
+    second.send(OTHERS.name, "key", b"2")
+    second.commit(again, {(THINGS.name, 0): 1})
+    second.close()
+    again.close()
+    assert stored(things, OTHERS) == [2]
+
+
+@pytest.fixture
+def not_kafka() -> Iterator[str]:
+    """Something that listens, takes what it is sent, and answers in another language."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection:
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    yield f"127.0.0.1:{server.getsockname()[1]}"
+    server.shutdown(socket.SHUT_RDWR)
+    server.close()
+    thread.join()
+
+
+def test_what_is_no_kafka_is_named_with_its_address_and_setting(not_kafka: str) -> None:
+    bus = KafkaBus(KafkaOptions(not_kafka))
+    with pytest.raises(UnavailableError, match=f"(?s){not_kafka}.*KAFKA_BOOTSTRAP_SERVERS"):
+        bus.ensure([THINGS])
+
+
+def test_a_service_shows_that_it_waits_for_kafka_and_loses_nothing(bus: KafkaBus, kafka: KafkaServer) -> None:
+    health, stop = Health("feature_engine"), threading.Event()
+    service = FeatureEngineService(bus, health, instance="1", rsi_period=14, sma_period=20, depth=True)
+    thread = threading.Thread(target=process.run, args=(service, health, stop))
+    thread.start()
+    try:
+        until(lambda: health.ready)
+        writer = bus.writer()
+        for stamp in range(1, 11):
+            writer.send(EQUITY_TICKS.name, "", encode(ClockRecord(stamp)), CLOCK, 0)
+        writer.flush()
+        kafka.kill()
+        until(lambda: not health.ready)
+        assert kafka.bootstrap_servers in health.reason
+        kafka.start()
+        for stamp in range(11, 21):
+            writer.send(EQUITY_TICKS.name, "", encode(ClockRecord(stamp)), CLOCK, 0)
+        flushed(writer)
+        writer.close()
+        until(lambda: len(list(bus.history(ENRICHED_TICKS.name, {0: 0}))) >= 20)
+    finally:
+        stop.set()
+        thread.join()
+    passed_on = [record.value for record in bus.history(ENRICHED_TICKS.name, {0: 0})]
+    assert passed_on == [encode(ClockRecord(stamp)) for stamp in range(1, 21)]

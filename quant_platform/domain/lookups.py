@@ -2,61 +2,37 @@
 
 ::
 
-    quant:quote:NSE_EQ:RELIANCE     LatestQuote, newest written
-    quant:session:NAME              any JSON object: a service's small notes on the session
-    quant:subscriptions             symbols the ingestor is subscribed to
-    quant:halt:PORTFOLIO            HaltCopy; Postgres has the flag itself
-    quant:picks                     LatestPicks of the scanner
-
-Amounts are rupees, as on the topics.
+    quant:quote:NSE_EQ:RELIANCE     EnrichedRecord: the symbol's newest tick, as on market.enriched.ticks
+    quant:session:PORTFOLIO         SessionState
+    quant:halt:PORTFOLIO            HaltCopy; the ledger has the flag itself
+    quant:subscriptions             the symbols that the ingestor is subscribed to
 """
 
 from typing import Any, NamedTuple
 
 import msgspec
 
-from quant_platform.domain.records import Count, Rupees, Stamp, Symbol
+from quant_platform.domain.records import Count, EnrichedRecord, Stamp
 
 _DAY_S = 86_400
 
 
-class LatestQuote(msgspec.Struct, frozen=True, gc=False):
-    """A symbol's last tick, with its features where they are known."""
+class SessionState(msgspec.Struct, frozen=True):
+    """How a portfolio stood at its runtime's last commit. Amounts are rupees."""
 
-    symbol: Symbol
-    ts: Stamp
-    ltp: Rupees
-    volume: Count
-    bid: Rupees | None = None
-    ask: Rupees | None = None
-    vwap: float | None = None
-    rsi: float | None = None
-    obi: float | None = None
-    sma: float | None = None
+    run_id: str
+    ts: Stamp  # market time that the commit covers
+    balance: float
+    equity: float
+    open_positions: Count
 
 
 class HaltCopy(msgspec.Struct, frozen=True):
-    """Whether a portfolio was halted when this was written, for screens: who trades asks the ledger."""
+    """Whether a portfolio was halted at its runtime's last commit, for screens: who trades asks the ledger."""
 
     halted: bool
     reason: str
-    ts: Stamp  # when the ledger was asked
-
-
-class Pick(msgspec.Struct, frozen=True):
-    """One of the scanner's picks."""
-
-    symbol: Symbol
-    score: float
-    ltp: Rupees
-    volume: Count
-
-
-class LatestPicks(msgspec.Struct, frozen=True):
-    """The scanner's last picks, best first."""
-
-    ts: Stamp
-    picks: list[Pick]
+    ts: Stamp  # market time that the commit covers
 
 
 class Lookup(NamedTuple):
@@ -71,8 +47,7 @@ class Lookup(NamedTuple):
         return f"quant:{self.name}:{of}" if of else f"quant:{self.name}"
 
 
-QUOTE = Lookup("quote", LatestQuote, 7 * _DAY_S)  # over a weekend with holidays around it
-SESSION = Lookup("session", dict[str, Any], _DAY_S)
-SUBSCRIPTIONS = Lookup("subscriptions", list[str], _DAY_S)
-HALT = Lookup("halt", HaltCopy, 60)  # to be written anew well within this: an old copy is worse than none
-PICKS = Lookup("picks", LatestPicks, _DAY_S)
+QUOTE = Lookup("quote", EnrichedRecord, 7 * _DAY_S)  # over a weekend with holidays around it
+SESSION = Lookup("session", SessionState, _DAY_S)
+HALT = Lookup("halt", HaltCopy, 60)  # put anew with every commit: an old copy is worse than none
+SUBSCRIPTIONS = Lookup("subscriptions", list[str], 60)  # put anew several times a second

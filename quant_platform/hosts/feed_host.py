@@ -100,6 +100,11 @@ class FeedHost:
         """What is scanned and may be subscribed."""
         return list(self._instruments.values())
 
+    @property
+    def subscribed(self) -> Sequence[str]:
+        """Symbols that the feed was asked for."""
+        return self._subscriptions.symbols
+
     def attach(self, feed: Subscriber) -> None:
         """Name the feed that this host listens to."""
         self._feed = feed

@@ -35,6 +35,11 @@ class HomeFolder:
         return self.root / "servers"
 
     @property
+    def objects(self) -> Path:
+        """The folder that stands in for a bucket."""
+        return self.root / "objects"
+
+    @property
     def lock_file(self) -> Path:
         """The file that a running platform holds locked."""
         return self.root / "lock"

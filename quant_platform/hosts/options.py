@@ -214,6 +214,50 @@ class ServiceOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupOptions:
+    """One backup of ledger and ticks.
+
+    Attributes:
+        mode: whose ledger: the home's file (embedded) or the Postgres of the settings (distributed).
+        home: folder of ledger and ticks; None for the settings' own.
+        to: folder to write to; None for the object store of the settings.
+        days: how many of the stored days, the newest.
+        json: print one JSON object.
+        config: the settings file asked for.
+    """
+
+    mode: UpMode = "embedded"
+    home: Path | None = None
+    to: Path | None = None
+    days: int = 1
+    json: bool = False
+    config: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreOptions:
+    """One backup brought back.
+
+    Attributes:
+        name: of the backup; None to tell which there are.
+        mode: which ledger it becomes: the home's file (embedded) or the Postgres of the settings (distributed).
+        home: folder of ledger and ticks; None for the settings' own.
+        source: folder it was written to; None for the object store of the settings.
+        replace: give up what is there.
+        json: print one JSON object.
+        config: the settings file asked for.
+    """
+
+    name: str | None = None
+    mode: UpMode = "embedded"
+    home: Path | None = None
+    source: Path | None = None
+    replace: bool = False
+    json: bool = False
+    config: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServersOptions:
     """The servers of one home.
 

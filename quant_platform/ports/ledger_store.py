@@ -161,6 +161,13 @@ class RunStart:
     offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
 
+class HaltFlag(NamedTuple):
+    """Whether a portfolio is to make no new orders, and why."""
+
+    halted: bool
+    reason: str  # empty where it is not
+
+
 @dataclass(frozen=True)
 class RunSummary:
     """The numbers of a run, computed from the stored rows (money in paise).

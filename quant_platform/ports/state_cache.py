@@ -10,7 +10,6 @@ class CacheEntry(NamedTuple):
     key: str
     value: bytes
     lives_s: int  # seconds until it is forgotten
-    lasting: bool = True  # stands until it is changed; False where another follows soon, as with quotes
 
 
 class StateCache(Protocol):
@@ -26,10 +25,6 @@ class StateCache(Protocol):
 
     def get(self, keys: Sequence[str]) -> list[bytes | None]:
         """The values of these keys, all in one turn; None for what is not known."""
-        ...
-
-    def delete(self, keys: Sequence[str]) -> None:
-        """Forget these keys."""
         ...
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute
 
 from quant_platform.domain.errors import UsageError
-from quant_platform.domain.lookups import LatestQuote
+from quant_platform.domain.records import EnrichedRecord
 from quant_platform.ports.ledger_views import EquityPlace, LedgerPages, OrderFilter, OrderPlace, ScanPlace
 from quant_platform.ports.series_store import TICKS, Place, SeriesReader
 from quant_platform.services.api_gateway import shapes
@@ -66,13 +66,13 @@ class Sources:
     Attributes:
         ledger: raises :class:`UnavailableError` while it is away.
         series: stored ticks.
-        quotes: symbol → latest quote, of those that the cache knows.
+        quotes: symbol → newest tick, of those that the cache knows.
         services: how each service is, asked now.
     """
 
     ledger: Callable[[], LedgerPages]
     series: SeriesReader
-    quotes: Callable[[Sequence[str]], Mapping[str, LatestQuote]]
+    quotes: Callable[[Sequence[str]], Mapping[str, EnrichedRecord]]
     services: Callable[[], Awaitable[Sequence[shapes.ServiceState]]]
 
 

@@ -14,10 +14,11 @@ import pytest
 from quant_platform.adapters.cache.redis import RedisCache
 from quant_platform.adapters.ledger.gateway import GatewayLedger
 from quant_platform.adapters.ledger.sql import SqlLedger
-from quant_platform.domain.lookups import LatestQuote
+from quant_platform.domain.lookups import QUOTE
+from quant_platform.domain.records import Depth, EnrichedRecord, encode
 from quant_platform.hosts.api_keys import new_key, seal
 from quant_platform.hosts.health import Health, answering
-from quant_platform.hosts.lookups import Lookups
+from quant_platform.ports.state_cache import CacheEntry
 from tests.servers import Database, PostgresServer, QuestdbServer, RedisServer, database_on
 
 from .gateway_rig import (
@@ -175,8 +176,12 @@ def test_ticks_are_cut_by_time_and_a_time_without_an_offset_is_indian(world: Wor
 
 
 def test_quotes_come_from_redis_and_without_it_from_the_newest_stored_ticks(world: World) -> None:
+    newest = EnrichedRecord(
+        "NSE_EQ:TCS", OPEN + 9, 9, 141.5, 77, None, 60.0, 0.1, None, 0.1, "B",
+        depth=Depth(bids=[(141.45, 5), (141.4, 9)], asks=[(141.55, 2)]),
+    )  # fmt: skip
     cache = RedisCache(world.redis.environment["REDIS_URL"], patience_s=5.0)
-    Lookups(cache).put_quotes([LatestQuote("NSE_EQ:TCS", OPEN + 9, 141.5, 77, bid=141.45, ask=141.55, rsi=60.0)])
+    cache.put([CacheEntry(QUOTE.key("NSE_EQ:TCS"), encode(newest), QUOTE.lives_s)])
     cache.close()
     wanted = {"symbol": ["TCS", "NSE_EQ:INFY", "NSE_EQ:WIPRO"]}
     answer = world.gateway.get("/api/v1/quotes", world.token, **wanted).json()

@@ -2,7 +2,7 @@
 
 import io
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,22 +11,25 @@ import pytest
 
 from quant_platform.adapters.objects.obstore import PART_BYTES, Bucket, Objects
 from quant_platform.domain.errors import ConfigurationError, DataError, QuantError, UnavailableError
-
-from .s3_rig import S3Address, running_s3
+from tests.servers import RealServer
 
 BIG = 2 * PART_BYTES + 12_345
 
 
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Address]:
-    with running_s3(tmp_path_factory.mktemp("s3")) as address:
-        yield address
-
-
 @pytest.fixture
-def bucket(s3: S3Address) -> Bucket:
+def bucket(s3: RealServer) -> Bucket:
     """A bucket that does not exist yet."""
-    return Bucket(s3.endpoint_url, f"test-{secrets.token_hex(6)}", s3.access_key_id, s3.secret_access_key)
+    s3.start()
+    wanted = s3.settings.objects
+    assert wanted.endpoint_url
+    assert wanted.access_key_id
+    assert wanted.secret_access_key
+    return Bucket(
+        wanted.endpoint_url,
+        f"test-{secrets.token_hex(6)}",
+        wanted.access_key_id.get_secret_value(),
+        wanted.secret_access_key.get_secret_value(),
+    )
 
 
 @pytest.fixture(params=["folder", "bucket", "folder in a bucket"])

@@ -13,8 +13,8 @@ from redis.retry import Retry
 from quant_platform.domain.errors import ConfigurationError, UnavailableError
 from quant_platform.ports.state_cache import CacheEntry
 
-PATIENCE_S = 0.05
-"""How long a call waits for an answer: nothing here is worth holding up a tick."""
+PATIENCE_S = 1.0
+"""How long a call waits for an answer."""
 
 _REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
 
@@ -70,17 +70,6 @@ class RedisCache:
             return []
         with _faults_named():
             return cast(list[bytes | None], self._redis.mget(keys))
-
-    def delete(self, keys: Sequence[str]) -> None:
-        """Forget these keys.
-
-        Raises:
-            UnavailableError: the server cannot be reached now.
-            ConfigurationError: it refuses us.
-        """
-        if keys:
-            with _faults_named():
-                self._redis.delete(*keys)
 
     def close(self) -> None:
         """Let go of the connections."""

@@ -28,7 +28,7 @@ from quant_platform.adapters.ledger.tables import (
 )
 from quant_platform.adapters.ledger.views import LedgerDatabase
 from quant_platform.domain.errors import FencedError, LedgerError
-from quant_platform.ports.ledger_store import LedgerBlock, OutboxRow, RunRequest, RunStart, RunSummary
+from quant_platform.ports.ledger_store import HaltFlag, LedgerBlock, OutboxRow, RunRequest, RunStart, RunSummary
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
@@ -57,6 +57,12 @@ class SqlLedger(LedgerDatabase):
         self._now = now
         self._running: Running | None = None
         self._run_id = ""
+        self._halt = HaltFlag(False, "")
+
+    @property
+    def halt(self) -> HaltFlag:
+        """The portfolio's halt flag as the last commit found it."""
+        return self._halt
 
     def begin(self, request: RunRequest) -> RunStart:
         """Start a run, or go on with the portfolio's last one if it is the same and was cut short.
@@ -85,7 +91,7 @@ class SqlLedger(LedgerDatabase):
         rows = block_rows(run, block)
         try:
             with self._writing() as connection:
-                _hold_epoch(connection, run, block)
+                halt = _hold_epoch(connection, run, block)
                 _write_rows(connection, rows)
                 if rows.positions != run.positions:
                     _write_positions(connection, run.portfolio, rows, block.moment)
@@ -95,6 +101,7 @@ class SqlLedger(LedgerDatabase):
                 head = append_facts(connection, run.portfolio, run.audit, run.run_id, rows.facts)
         except IntegrityError as error:
             raise LedgerError(f"run {run.run_id} was given a block that it has already: {error.orig}") from error
+        self._halt = halt
         self._running = replace(
             run,
             balance=block.balance,
@@ -170,7 +177,7 @@ class SqlLedger(LedgerDatabase):
         return self._running
 
 
-def _hold_epoch(connection: Connection, run: Running, block: LedgerBlock | None) -> None:
+def _hold_epoch(connection: Connection, run: Running, block: LedgerBlock | None) -> HaltFlag:
     """Claim the portfolio for this transaction, and keep the cores' snapshot that belongs to the block."""
     mine = update(runtime_state).where(
         runtime_state.c.portfolio_id == run.portfolio, runtime_state.c.epoch == run.epoch
@@ -179,10 +186,12 @@ def _hold_epoch(connection: Connection, run: Running, block: LedgerBlock | None)
         claim = mine.values(state=b"")
     else:
         claim = mine.values(moment_ns=block.moment, state=block.state, last_updated=moment(block.moment))
-    if connection.execute(claim).rowcount != 1:
+    held = connection.execute(claim.returning(runtime_state.c.halted, runtime_state.c.halt_reason)).one_or_none()
+    if held is None:
         raise FencedError(
             f"another program has taken over portfolio {run.portfolio!r}", "stop this one; the other goes on"
         )
+    return HaltFlag(*held)
 
 
 def _write_rows(connection: Connection, rows: BlockRows) -> None:

@@ -11,11 +11,14 @@ from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.adapters.ticks.questdb_reader import QuestdbReader
 from quant_platform.domain.errors import ConfigurationError
 from quant_platform.hosts.config import Settings
-from quant_platform.hosts.forgiving_cache import ForgivingCache
-from quant_platform.hosts.lookups import Lookups
+from quant_platform.hosts.distributed.lookups import LookupReader, LookupWriter
+from quant_platform.hosts.health import Health
 
 if TYPE_CHECKING:
     from quant_platform.adapters.ticks.questdb import QuestdbWriter
+
+READING_PATIENCE_S = 0.25
+"""Of who has another place to look."""
 
 
 def kafka(settings: Settings) -> KafkaBus:
@@ -35,15 +38,20 @@ def postgres(settings: Settings) -> SqlLedger:
         ConfigurationError: the password is missing or wrong, or the schema is newer than the program.
         UnavailableError: Postgres cannot be reached.
     """
-    return SqlLedger(_ledger_url(settings))
+    return SqlLedger(postgres_url(settings))
 
 
 def gateway_ledger(settings: Settings) -> GatewayLedger:
     """The ledger of the settings as the API gateway sees it. Raises as :func:`postgres`."""
-    return GatewayLedger(_ledger_url(settings))
+    return GatewayLedger(postgres_url(settings))
 
 
-def _ledger_url(settings: Settings) -> str:
+def postgres_url(settings: Settings) -> str:
+    """Where the ledger of the settings is, the password in it.
+
+    Raises:
+        ConfigurationError: the password is missing.
+    """
     wanted = settings.postgres
     if wanted.password is None:
         raise ConfigurationError(
@@ -54,6 +62,24 @@ def _ledger_url(settings: Settings) -> str:
         "postgresql+psycopg", wanted.user, wanted.password.get_secret_value(), wanted.host, wanted.port, wanted.database
     )
     return url.render_as_string(hide_password=False)
+
+
+def redis(settings: Settings, health: Health) -> LookupWriter:
+    """The writer of look-ups to the Redis of the settings; nothing is connected yet.
+
+    Raises:
+        ConfigurationError: the address cannot be read.
+    """
+    return LookupWriter(RedisCache(settings.redis.url.get_secret_value()), health)
+
+
+def lookups(settings: Settings) -> LookupReader:
+    """The reader of look-ups from the Redis of the settings, in which a Redis that is away knows nothing.
+
+    Raises:
+        ConfigurationError: the address cannot be read.
+    """
+    return LookupReader(RedisCache(settings.redis.url.get_secret_value(), READING_PATIENCE_S))
 
 
 def series_writer(settings: Settings) -> "QuestdbWriter":
@@ -74,12 +100,3 @@ def series_reader(settings: Settings) -> QuestdbReader:
     wanted = settings.questdb
     password = wanted.pg_password.get_secret_value() if wanted.pg_password else None
     return QuestdbReader(wanted.pg_host, wanted.pg_port, wanted.pg_user, password)
-
-
-def lookups(settings: Settings) -> Lookups:
-    """Redis of the settings, whose absence makes everything in it unknown.
-
-    Raises:
-        ConfigurationError: its address cannot be read.
-    """
-    return Lookups(ForgivingCache(RedisCache(settings.redis.url.get_secret_value())))

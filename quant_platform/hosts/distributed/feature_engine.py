@@ -9,12 +9,13 @@ from quant_platform.domain.errors import QuantError
 from quant_platform.domain.instruments import SymbolTable, full_symbol
 from quant_platform.domain.record_columns import bar_batch, enriched_records, tick_batch
 from quant_platform.domain.records import BAR, CLOCK, TICK, BarsRecord, ClockRecord, Reader, TickRecord, encode
-from quant_platform.domain.ticks import LEVELS
+from quant_platform.domain.ticks import LATE, LEVELS
 from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS, FEATURE_STATE
 from quant_platform.hosts import process
 from quant_platform.hosts.config import Settings
 from quant_platform.hosts.distributed import connections
 from quant_platform.hosts.distributed.intake import Intake, Read, count_read, following
+from quant_platform.hosts.distributed.lookups import LookupWriter
 from quant_platform.hosts.faults import fault_point
 from quant_platform.hosts.health import Health
 from quant_platform.hosts.options import ServiceOptions
@@ -40,15 +41,16 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
         QuantError: any but :class:`UnavailableError`, which is waited on.
     """
     _, shared = load_strategy(settings.trading.strategy, settings.trading.parameters)
-    service = FeatureEngineService(
-        connections.kafka(settings),
-        health,
-        instance=options.instance,
-        rsi_period=shared.rsi_period,
-        sma_period=shared.sma_period,
-        depth=settings.feed.depth,
-    )
-    with process.stopped_by_signals() as stop:
+    with process.stopped_by_signals() as stop, connections.redis(settings, health) as lookups:
+        service = FeatureEngineService(
+            connections.kafka(settings),
+            health,
+            lookups,
+            instance=options.instance,
+            rsi_period=shared.rsi_period,
+            sma_period=shared.sma_period,
+            depth=settings.feed.depth,
+        )
         warm_kernels()
         process.run(service, health, stop)
 
@@ -59,6 +61,7 @@ class FeatureEngineService:
     Args:
         bus: Kafka.
         health: of this process.
+        lookups: take each symbol's newest tick.
         instance: name of this instance, the same after a restart and another's never.
         rsi_period: closes of Wilder's average.
         sma_period: closes of the moving average.
@@ -66,10 +69,19 @@ class FeatureEngineService:
     """
 
     def __init__(
-        self, bus: Bus, health: Health, *, instance: str, rsi_period: int, sma_period: int, depth: bool
+        self,
+        bus: Bus,
+        health: Health,
+        lookups: LookupWriter,
+        *,
+        instance: str,
+        rsi_period: int,
+        sma_period: int,
+        depth: bool,
     ) -> None:
         self._bus = bus
         self._health = health
+        self._lookups = lookups
         self._instance = instance
         self._periods = (rsi_period, sma_period)
         self._depth = depth
@@ -95,6 +107,7 @@ class FeatureEngineService:
     def process(self) -> None:
         """Enrich ticks, insert bars, pass clocks on: each partition's output in the order of its input."""
         self._touched: dict[int, int] = {}
+        self._newest: dict[str, bytes] = {}
         entries = self._known(self._intake.read(self._records))
         for is_bar, run in groupby(entries, key=lambda entry: entry.record.kind == BAR):
             if is_bar:
@@ -118,6 +131,7 @@ class FeatureEngineService:
         """Output, state and offsets together, or nothing of it."""
         if self._records:
             self._writer.commit(self._reader, following(self._records))
+            self._lookups.put_quotes(self._newest)
             self._health.lag.labels(EQUITY_TICKS.name).set(self._reader.lag())
 
     def close(self) -> None:
@@ -161,8 +175,11 @@ class FeatureEngineService:
         for record, _ in entries:
             if record.kind == TICK:
                 number, content = next(enriched)
+                value = encode(content)
                 self._touched[number] = record.partition
-                self._send(record, encode(content))
+                if not content.flags & LATE:
+                    self._newest[content.symbol] = value
+                self._send(record, value)
             else:
                 self._send(record, record.value)
 

@@ -26,6 +26,7 @@ from quant_platform.hosts import process
 from quant_platform.hosts.config import Settings
 from quant_platform.hosts.distributed import connections
 from quant_platform.hosts.distributed.intake import Intake, count_read
+from quant_platform.hosts.distributed.lookups import LookupWriter
 from quant_platform.hosts.distributed.order_events import order_events
 from quant_platform.hosts.faults import fault_point
 from quant_platform.hosts.health import Health
@@ -86,7 +87,7 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
         QuantError: any but :class:`UnavailableError`, which is waited on.
     """
     plan = _plan(settings, options)
-    with process.stopped_by_signals() as stop:
+    with process.stopped_by_signals() as stop, connections.redis(settings, health) as lookups:
 
         def over(_: RunSummary) -> None:
             stop.set()
@@ -94,7 +95,7 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
         warm_kernels()
         process.run(
             StrategyRuntimeService(
-                connections.kafka(settings), lambda: connections.postgres(settings), health, plan, over
+                connections.kafka(settings), lambda: connections.postgres(settings), health, lookups, plan, over
             ),
             health,
             stop,
@@ -139,6 +140,7 @@ class StrategyRuntimeService:
         bus: Kafka.
         open_ledger: opens the ledger.
         health: of this process.
+        lookups: take how the portfolio stands.
         plan: what the runtime is made of.
         on_over: told the run's numbers when the market is over, and the run finished.
     """
@@ -148,12 +150,14 @@ class StrategyRuntimeService:
         bus: Bus,
         open_ledger: Callable[[], SqlLedger],
         health: Health,
+        lookups: LookupWriter,
         plan: RuntimePlan,
         on_over: Callable[[RunSummary], None],
     ) -> None:
         self._bus = bus
         self._open_ledger = open_ledger
         self._health = health
+        self._lookups = lookups
         self._plan = plan
         self._on_over = on_over
         self._closing: list[Callable[[], None]] = []
@@ -267,6 +271,7 @@ class StrategyRuntimeService:
         self._has_events = bool(events) or self._has_events
         self._runtime.journal.clear()
         self._positions.set(len(block.positions))
+        self._lookups.put_session(self._plan.request.portfolio, self._run_id, block, self._ledger.halt)
         for event in events:
             self._tell(event)
 

@@ -14,8 +14,9 @@ from quant_platform.domain.topics import EQUITY_TICKS, SCANNER_SUGGESTIONS
 from quant_platform.hosts import wiring
 from quant_platform.hosts.config import Settings
 from quant_platform.hosts.days import days_between, end_of_day
-from quant_platform.hosts.distributed.connections import kafka, postgres
+from quant_platform.hosts.distributed.connections import kafka, postgres, redis
 from quant_platform.hosts.distributed.intake import Intake
+from quant_platform.hosts.distributed.lookups import LookupWriter
 from quant_platform.hosts.distributed.tick_stream import TickStream
 from quant_platform.hosts.feed_host import FeedHost
 from quant_platform.hosts.health import Health
@@ -38,7 +39,8 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
     Raises:
         QuantError: any but :class:`UnavailableError`, which is waited on.
     """
-    asyncio.run(until_stopped(Ingestor(settings, options, health).run))
+    with redis(settings, health) as lookups:
+        asyncio.run(until_stopped(Ingestor(settings, options, health, lookups).run))
 
 
 class Ingestor:
@@ -48,12 +50,14 @@ class Ingestor:
         settings: of the installation.
         options: whether it is a replay, and the settings file, from which the token is read anew.
         health: of this process.
+        lookups: take what is subscribed.
     """
 
-    def __init__(self, settings: Settings, options: ServiceOptions, health: Health) -> None:
+    def __init__(self, settings: Settings, options: ServiceOptions, health: Health, lookups: LookupWriter) -> None:
         self._settings = settings
         self._options = options
         self._health = health
+        self._lookups = lookups
         self._connected = health.gauge("quant_feed_connected", "1 while the feed is up")
         self._gaps = health.gauge("quant_feed_gaps_total", "Gaps in the session's feed")
         self._reconnects = health.gauge("quant_feed_reconnects_total", "Times the feed came back")
@@ -161,6 +165,7 @@ class Ingestor:
             await asyncio.sleep(FLUSH_EVERY_S)
             await _flushed(writer, self._health)
             host.tell_set_aside()
+            self._lookups.put_subscriptions(host.subscribed)
             self._connected.set(host.connected)
             self._gaps.set(host.numbers.gaps)
             self._reconnects.set(host.numbers.reconnects)

@@ -9,8 +9,8 @@ from math import isnan
 import numpy as np
 from numpy.typing import NDArray
 
-from quant_platform.domain.lookups import LatestQuote
 from quant_platform.domain.money import rupees
+from quant_platform.domain.records import EnrichedRecord, Level
 from quant_platform.domain.session import IST
 from quant_platform.domain.ticks import LATE, OUT_OF_SESSION, REPAIRED
 from quant_platform.ports.ledger_views import EquityPoint, OrderView, PortfolioView, PositionView, Scan
@@ -126,7 +126,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A symbol's last tick, in rupees; bid and ask are known to the cache only."""
+    """A symbol's last tick, in rupees; bid and ask are those it brought, which only the cache keeps."""
 
     symbol: str
     timestamp: datetime
@@ -139,6 +139,7 @@ class Quote:
     rsi: float | None
     obi: float | None
     sma: float | None
+    spread: float | None
     source: str  # cache | store
 
 
@@ -229,11 +230,12 @@ def ticks(rows: TickRows) -> list[Tick]:
     return [Tick(_ist(row[0]), *row) for row in columns]
 
 
-def quote(latest: LatestQuote) -> Quote:
-    """A quote from the cache as the API shows it."""
+def quote(latest: EnrichedRecord) -> Quote:
+    """A symbol's newest tick from the cache as the API shows it."""
+    bids, asks = (latest.depth.bids, latest.depth.asks) if latest.depth else ([], [])
     return Quote(
-        latest.symbol, _ist(latest.ts), latest.ts, latest.ltp, latest.volume, latest.bid, latest.ask,
-        latest.vwap, latest.rsi, latest.obi, latest.sma, "cache",
+        latest.symbol, _ist(latest.ts), latest.ts, latest.ltp, latest.volume, _best(bids), _best(asks),
+        latest.vwap, latest.rsi, latest.obi, latest.sma, latest.spread, "cache",
     )  # fmt: skip
 
 
@@ -241,7 +243,7 @@ def stored_quote(tick: Tick) -> Quote:
     """The newest stored tick in the place of a quote."""
     return Quote(
         tick.symbol, tick.timestamp, tick.ts, tick.ltp, tick.volume, None, None,
-        tick.vwap, tick.rsi, tick.obi, tick.sma, "store",
+        tick.vwap, tick.rsi, tick.obi, tick.sma, tick.spread, "store",
     )  # fmt: skip
 
 
@@ -257,6 +259,11 @@ def _number(paise: int) -> float:
 
 def _per_share(value: int, quantity: int) -> float:
     return float(Decimal((200 * value + quantity) // (2 * quantity)).scaleb(-4))  # halves up, as the tables have it
+
+
+def _best(levels: Sequence[Level]) -> float | None:
+    """The price of the first level; a price or quantity of 0 is none."""
+    return next((price for price, quantity in levels[:1] if price and quantity), None)
 
 
 def _ist(ts: int) -> datetime:

@@ -47,15 +47,19 @@ class GatewayProcess:
         inherited = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}}
         self._environment = {**inherited, "QUANT_API__PORT": "0", **environment}
         self._folder = folder
-        self.client = httpx.Client(timeout=30, trust_env=False)
 
-    def __enter__(self) -> Self:
+    def start(self) -> Self:
+        """Start the process and wait for nothing."""
         with self._out.open("wb") as out, self._err.open("wb") as err:
             command = [sys.executable, "-m", "quant_platform.cli", "service", "api_gateway"]
             self.process = subprocess.Popen(
                 command, cwd=self._folder, env=self._environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err
             )
         return self
+
+    def __enter__(self) -> Self:
+        self.client = httpx.Client(timeout=30, trust_env=False)
+        return self.start()
 
     def __exit__(self, *_: object) -> None:
         self.client.close()

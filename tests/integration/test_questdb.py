@@ -9,16 +9,16 @@ from quant_platform.adapters.ticks.questdb_reader import QuestdbReader
 from quant_platform.domain.errors import ConfigurationError, DataError, UnavailableError
 from quant_platform.hosts.config import Settings
 from quant_platform.ports.series_store import TABLES, TICKS
-from tests.series import emptied, places, reader_of, statement, ticks, writer_of
-from tests.servers import RealServer
+from tests.series import places, reader_of, ticks, writer_of
+from tests.servers import QuestdbServer
 
 WITHIN_S = 30.0
 SYMBOL = "NSE_EQ:RELIANCE"
 
 
 @pytest.fixture
-def settings(questdb: RealServer) -> Settings:
-    return emptied(questdb)
+def settings(empty_questdb: QuestdbServer) -> Settings:
+    return empty_questdb.settings
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def seen(reader: QuestdbReader) -> list[tuple[int, int]]:
     return places(reader.newest(TICKS, SYMBOL, 100))
 
 
-def test_what_was_flushed_outlives_a_kill(questdb: RealServer, writer: QuestdbWriter, reader: QuestdbReader) -> None:
+def test_what_was_flushed_outlives_a_kill(questdb: QuestdbServer, writer: QuestdbWriter, reader: QuestdbReader) -> None:
     writer.append(TICKS, ticks(SYMBOL, (0, 1), (1, 2)))
     writer.flush()
     questdb.kill()
@@ -48,7 +48,9 @@ def test_what_was_flushed_outlives_a_kill(questdb: RealServer, writer: QuestdbWr
     assert seen(reader) == [(0, 1), (1, 2)]
 
 
-def test_rows_wait_while_the_server_is_dead(questdb: RealServer, writer: QuestdbWriter, reader: QuestdbReader) -> None:
+def test_rows_wait_while_the_server_is_dead(
+    questdb: QuestdbServer, writer: QuestdbWriter, reader: QuestdbReader
+) -> None:
     writer.append(TICKS, ticks(SYMBOL, (0, 1)))
     writer.flush()
     questdb.kill()
@@ -63,7 +65,7 @@ def test_rows_wait_while_the_server_is_dead(questdb: RealServer, writer: Questdb
     assert seen(reader) == [(0, 1), (2, 2), (3, 3)]
 
 
-def test_rows_wait_while_the_server_hangs(questdb: RealServer, writer: QuestdbWriter, reader: QuestdbReader) -> None:
+def test_rows_wait_while_the_server_hangs(questdb: QuestdbServer, writer: QuestdbWriter, reader: QuestdbReader) -> None:
     writer.prepare()
     writer.append(TICKS, ticks(SYMBOL, (0, 1)))
     questdb.pause()
@@ -102,7 +104,7 @@ def test_an_address_that_cannot_be_read_is_not_repeated(url: str) -> None:
         QuestdbWriter(url)
 
 
-def test_what_answers_but_is_no_questdb_is_refused(questdb: RealServer, settings: Settings) -> None:
+def test_what_answers_but_is_no_questdb_is_refused(questdb: QuestdbServer, settings: Settings) -> None:
     writer = QuestdbWriter(f"http://127.0.0.1:{settings.questdb.pg_port}", timeout_s=1.0)
     with pytest.raises(UnavailableError, match="cannot be reached"):
         writer.prepare()
@@ -126,20 +128,25 @@ def test_a_question_before_any_table_is_made_says_who_makes_it(reader: QuestdbRe
     ],
 )
 def test_a_table_of_another_make_is_named_with_the_cure(
-    settings: Settings, writer: QuestdbWriter, reader: QuestdbReader, change: str, complaint: str
+    questdb: QuestdbServer,
+    settings: Settings,
+    writer: QuestdbWriter,
+    reader: QuestdbReader,
+    change: str,
+    complaint: str,
 ) -> None:
     writer.prepare()
-    statement(settings, change)
+    questdb.ask(change)
     reader.wait_until_visible(WITHIN_S)
     with pytest.raises(ConfigurationError, match=complaint):
         writer.prepare()
 
 
 def test_rows_for_a_table_that_was_changed_meanwhile_are_refused(
-    settings: Settings, writer: QuestdbWriter, reader: QuestdbReader
+    questdb: QuestdbServer, settings: Settings, writer: QuestdbWriter, reader: QuestdbReader
 ) -> None:
     writer.prepare()
-    statement(settings, "ALTER TABLE ticks DROP COLUMN sma")
+    questdb.ask("ALTER TABLE ticks DROP COLUMN sma")
     reader.wait_until_visible(WITHIN_S)
     with pytest.raises(ConfigurationError, match="another make"):
         reader.newest(TICKS, SYMBOL, 1)
@@ -148,18 +155,18 @@ def test_rows_for_a_table_that_was_changed_meanwhile_are_refused(
         writer.flush()
 
 
-def kept_days(settings: Settings) -> set[tuple[int, str]]:
-    rows = statement(settings, "SELECT table_name, ttlValue, ttlUnit FROM tables()")
+def kept_days(questdb: QuestdbServer) -> set[tuple[int, str]]:
+    rows = questdb.ask("SELECT table_name, ttlValue, ttlUnit FROM tables()")
     ours = {table.name for table in TABLES}
     return {(ttl, unit) for name, ttl, unit in rows if name in ours}
 
 
-def test_rows_are_kept_for_ever_unless_days_are_given(settings: Settings) -> None:
+def test_rows_are_kept_for_ever_unless_days_are_given(questdb: QuestdbServer, settings: Settings) -> None:
     for days, kept in ((None, 0), (30, 30), (None, 30), (0, 0)):
         writer = writer_of(settings, keep_days=days)
         writer.prepare()
         writer.close()
-        assert {ttl for ttl, _ in kept_days(settings)} == {kept}
+        assert {ttl for ttl, _ in kept_days(questdb)} == {kept}
 
 
 def test_rows_beyond_the_days_to_keep_go(settings: Settings, reader: QuestdbReader) -> None:

@@ -22,7 +22,7 @@ from quant_platform.ports.series_store import (
     Table,
     place_after,
 )
-from tests.series import MORNING, emptied, places, plain, reader_of, ticks, writer_of
+from tests.series import MORNING, places, plain, reader_of, ticks, writer_of
 
 WITHIN_S = 30.0
 SYMBOL = "NSE_EQ:RELIANCE"
@@ -46,7 +46,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
         both = MemorySeries()
         yield Store(both, both)
         return
-    settings = emptied(request.getfixturevalue("questdb"))
+    settings = request.getfixturevalue("empty_questdb").settings
     store = Store(writer_of(settings), reader_of(settings))
     store.writer.prepare()
     yield store

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, not_there, unavailable
@@ -57,6 +57,7 @@ class KafkaBus:
     def __init__(self, options: KafkaOptions) -> None:
         self._options = options
         self._admin = AdminClient({"bootstrap.servers": options.bootstrap_servers, "log_level": 0})
+        self._askers: dict[str, Consumer] = {}  # group → who asks where it stands, without joining it
 
     def ensure(self, topics: Sequence[Topic]) -> None:
         """Make the topics that are not there, and those for their dead letters.
@@ -105,9 +106,13 @@ class KafkaBus:
             UnavailableError: Kafka cannot be reached, or the topic is not there yet.
         """
         ends = self.ends(topic)
-        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, number) for number in ends])
-        answer = self._admin.list_consumer_group_offsets([asked])[group]
-        found = self._ask(partial(answer.result, ASK_WITHIN_S)).topic_partitions
+        # Not through the admin client: asked while Kafka makes its topic of offsets, librdkafka 2.16 crashes in there.
+        if group not in self._askers:
+            self._askers[group] = Consumer(
+                {"bootstrap.servers": self._options.bootstrap_servers, "group.id": group, "log_level": 0}
+            )
+        asked = [TopicPartition(topic, number) for number in ends]
+        found = self._ask(lambda: self._askers[group].committed(asked, timeout=ASK_WITHIN_S))
         reached = {place.partition: place.offset for place in found if place.offset >= 0}
         if missing := ends.keys() - reached.keys():
             oldest: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]

@@ -1,10 +1,11 @@
 """Reading from Kafka: members of a group, readers with partitions of their own, and whole partitions."""
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, Self
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, not_there, unavailable
 from quant_platform.domain.errors import DataError
@@ -40,6 +41,7 @@ class KafkaReader:
         self._topic = topic
         self._trouble: KafkaError | None = None
         self._held: frozenset[int] = frozenset()
+        self._is_closing = False
         self._unproven: frozenset[int] = frozenset()  # partitions that nobody but us said are there
         self.consumer = Consumer({"bootstrap.servers": servers, "error_cb": self._on_error, **_CONSUMER, **config})
 
@@ -67,7 +69,7 @@ class KafkaReader:
         )
 
         def assigned(_: Consumer, partitions: list[TopicPartition]) -> None:
-            if on_assigned is None or not partitions:
+            if on_assigned is None or not partitions or reader._is_closing:
                 return
             # Waits until no transaction holds an offset of these partitions any more: what stands below is final.
             reader.consumer.committed(partitions, timeout=ASK_WITHIN_S)
@@ -141,6 +143,10 @@ class KafkaReader:
 
     def close(self) -> None:
         """Let go of the connection; a static member's partitions wait for it to come back."""
+        self._is_closing = True
+        # A static member that joins and was never polled would wait in close() for ever (librdkafka 2.16).
+        with contextlib.suppress(KafkaException):
+            self.consumer.poll(0)
         self.consumer.close()
 
     def _on_error(self, error: KafkaError) -> None:

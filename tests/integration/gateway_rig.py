@@ -32,6 +32,12 @@ PATIENCE_S = 60.0
 BLOCKS = 7
 """Fills in the ledger; the last one bought, so that a position is open."""
 PICKS = [ScanPick("NSE_EQ:TCS", 812_345.5, 140_05, 1000), ScanPick("NSE_EQ:INFY", 7.25, 99_90, 3)]
+NOWHERE = {
+    "QUESTDB_PG_HOST": "127.0.0.1",
+    "QUESTDB_PG_PORT": "1",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+}
+"""Where neither QuestDB nor Redis answers."""
 
 
 class GatewayProcess:

@@ -148,6 +148,7 @@ def served(app: ASGIApp, host: str, port: int, variable: str) -> Iterator[int]:
         listener = config.bind_socket()
     except SystemExit:  # uvicorn's way of saying that the port is taken
         raise UnavailableError(f"{host}:{port} cannot be listened on", f"set {variable} to a free port") from None
+    listener.listen()  # who asks from now on is answered, if a moment later, once the thread has begun
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name=variable, daemon=True)
     thread.start()

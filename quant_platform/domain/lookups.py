@@ -50,4 +50,4 @@ class Lookup(NamedTuple):
 QUOTE = Lookup("quote", EnrichedRecord, 7 * _DAY_S)  # over a weekend with holidays around it
 SESSION = Lookup("session", SessionState, _DAY_S)
 HALT = Lookup("halt", HaltCopy, 60)  # put anew with every commit: an old copy is worse than none
-SUBSCRIPTIONS = Lookup("subscriptions", list[str], 60)  # put anew several times a second
+SUBSCRIPTIONS = Lookup("subscriptions", list[str], _DAY_S)

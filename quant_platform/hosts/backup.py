@@ -16,7 +16,7 @@ from quant_platform.adapters.ledger.tables import HEAD_REVISION
 from quant_platform.domain.errors import UsageError
 from quant_platform.hosts.backups import FORMAT, LEDGER, SERIES, TICKS, UNPACKED, Backup, BackupFile, Manifest, store_at
 from quant_platform.hosts.config import Settings, load_settings
-from quant_platform.hosts.distributed.connections import postgres_url, series_reader
+from quant_platform.hosts.distributed.connections import postgres_copies, series_reader
 from quant_platform.hosts.home import HomeFolder
 from quant_platform.hosts.look import print_json
 from quant_platform.hosts.options import BackupOptions, UpMode
@@ -68,7 +68,7 @@ def open_ledger(mode: UpMode, settings: Settings, home: HomeFolder) -> LedgerCop
         UnavailableError: it cannot be reached.
     """
     if mode == "distributed":
-        return LedgerCopies(postgres_url(settings))
+        return postgres_copies(settings)
     if not home.ledger.is_file():
         raise UsageError(
             f"there is no ledger in {home.root}", "name another --home, or --mode distributed for that of Postgres"

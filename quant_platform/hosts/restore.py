@@ -13,7 +13,7 @@ from quant_platform.adapters.ledger.copies import LedgerCopies
 from quant_platform.domain.errors import DataError, SafetyError
 from quant_platform.hosts.backups import LEDGER, SERIES, TICKS, UNPACKED, Backup, Manifest, backup_names, store_at
 from quant_platform.hosts.config import Settings, load_settings
-from quant_platform.hosts.distributed.connections import postgres_url, series_writer
+from quant_platform.hosts.distributed.connections import postgres_copies, series_writer
 from quant_platform.hosts.home import HomeFolder, HomeLock
 from quant_platform.hosts.look import print_json
 from quant_platform.hosts.options import RestoreOptions
@@ -73,7 +73,7 @@ def _into_servers(folder: Path, name: str, settings: Settings, *, replace: bool)
     with closing(series_writer(settings)) as writer:
         if files:
             writer.prepare()  # before the ledger is changed: a store that is away would come too late
-        with LedgerCopies(postgres_url(settings)) as ledger:
+        with postgres_copies(settings) as ledger:
             ledger.become(folder / UNPACKED, name, datetime.now(UTC), replace=replace)
         for file in files:
             for rows in read_day(file):

@@ -3,13 +3,19 @@
 import gzip
 import os
 import shutil
+import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from datetime import date, time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine
 
+from quant_platform.adapters.ledger.schema import MIGRATIONS
 from quant_platform.adapters.objects.obstore import Objects
 from quant_platform.adapters.ticks.series_rows import rows_of
 from quant_platform.domain.errors import UsageError
@@ -82,22 +88,55 @@ def test_a_torn_backup_is_refused_by_name(home: Ledger, tmp_path: Path, capsys: 
     assert (code, "there is no backup 2020-01-01T000000Z" in said) == (2, True)
 
 
+def resealed(disk: Path, name: str, change: Callable[[Path], Path]) -> str:
+    """A sound backup whose ledger file was changed before it was written."""
+    backup = Backup(Objects.in_folder(disk), name)
+    ledger = disk / "ledger.sqlite"
+    ledger.write_bytes(gzip.decompress((disk / "backups" / name / "ledger.sqlite.gz").read_bytes()))
+    (disk / "packed").write_bytes(gzip.compress(change(ledger).read_bytes()))
+    other, manifest = Backup(Objects.in_folder(disk), "other"), backup.manifest()
+    file = other.put("ledger.sqlite.gz", disk / "packed")
+    other.seal(Manifest(1, manifest.made_at, "embedded", "?", manifest.runs, [file]))
+    return other.name
+
+
 def test_a_backup_of_a_newer_schema_is_refused(
     home: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    def age(ledger: Path) -> Path:
+        tamper(ledger, "UPDATE alembic_version SET version_num = '9999'")
+        return ledger
+
     made = quant(capsys, home, "backup", "--to", "disk")
-    backup = Backup(Objects.in_folder(tmp_path / "disk"), made["backup"])
-    manifest = backup.manifest()
-    (tmp_path / "newer").write_bytes(
-        gzip.decompress((tmp_path / "disk" / "backups" / made["backup"] / "ledger.sqlite.gz").read_bytes())
-    )
-    tamper(tmp_path / "newer", "UPDATE alembic_version SET version_num = '9999'")
-    (tmp_path / "packed").write_bytes(gzip.compress((tmp_path / "newer").read_bytes()))
-    newer = Backup(Objects.in_folder(tmp_path / "disk"), "newer")
-    file = newer.put("ledger.sqlite.gz", tmp_path / "packed")
-    newer.seal(Manifest(1, manifest.made_at, "embedded", "9999", manifest.runs, [file]))
-    code, said = refused(capsys, another(tmp_path), "restore", "newer", "--from", "disk")
+    newer = resealed(tmp_path / "disk", made["backup"], age)
+    code, said = refused(capsys, another(tmp_path), "restore", newer, "--from", "disk")
     assert (code, "has schema 9999" in said, "upgrade quant-platform" in said) == (2, True, True)
+
+
+def test_a_backup_of_the_first_release_is_brought_to_this_schema(
+    home: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def as_first_released(ledger: Path) -> Path:
+        old = ledger.with_name("old.sqlite")
+        engine = create_engine(f"sqlite:///{old}")
+        with engine.begin() as connection:
+            config = Config(attributes={"connection": connection})
+            config.set_main_option("script_location", MIGRATIONS.as_posix())
+            command.upgrade(config, "0001")
+        engine.dispose()
+        with closing(sqlite3.connect(old)) as raw, raw:
+            raw.execute("ATTACH ? AS filled", [str(ledger)])
+            for (table,) in raw.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall():
+                columns = ", ".join(f'"{row[1]}"' for row in raw.execute(f"PRAGMA main.table_info({table})"))
+                if table != "alembic_version":
+                    raw.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM filled.{table}")
+        return old
+
+    made = quant(capsys, home, "backup", "--to", "disk")
+    old = resealed(tmp_path / "disk", made["backup"], as_first_released)
+    back = quant(capsys, another(tmp_path), "restore", old, "--from", "disk")
+    assert back["runs"] == made["runs"]
+    assert another(tmp_path).rows() == home.rows()
 
 
 def test_two_backups_of_one_name_are_not_mixed(

@@ -6,7 +6,14 @@ from typing import cast
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as ConnectionLost
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
@@ -22,7 +29,7 @@ _REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
 class RedisCache:
     """Values in a Redis server, each batch in one round trip; may be used by several threads.
 
-    A call that fails is not repeated here, and the next one connects anew.
+    A call on a connection that died with the server is repeated once, on a new one.
 
     Args:
         url: ``redis://`` or ``rediss://``, with the password where there is one.
@@ -38,7 +45,7 @@ class RedisCache:
                 url,
                 socket_timeout=patience_s,
                 socket_connect_timeout=patience_s,
-                retry=Retry(NoBackoff(), 0),
+                retry=Retry(NoBackoff(), 1, (ConnectionLost,)),
                 maint_notifications_config=MaintNotificationsConfig(enabled=False),  # it would wait for longer
                 driver_info=None,  # nor introduce ourselves at length
             )
@@ -54,7 +61,7 @@ class RedisCache:
             UnavailableError: the server cannot be reached, or does not take them now.
             ConfigurationError: it refuses us.
         """
-        with _faults_named(), self._redis.pipeline(transaction=False) as pipeline:
+        with faults_named(), self._redis.pipeline(transaction=False) as pipeline:
             for entry in entries:
                 pipeline.set(entry.key, entry.value, ex=entry.lives_s)
             pipeline.execute()
@@ -68,7 +75,7 @@ class RedisCache:
         """
         if not keys:
             return []
-        with _faults_named():
+        with faults_named():
             return cast(list[bytes | None], self._redis.mget(keys))
 
     def close(self) -> None:
@@ -77,7 +84,13 @@ class RedisCache:
 
 
 @contextmanager
-def _faults_named() -> Iterator[None]:
+def faults_named() -> Iterator[None]:
+    """Turn the driver's errors into those that a person should see.
+
+    Raises:
+        UnavailableError: the server cannot be reached, or does not do it now.
+        ConfigurationError: it refuses us.
+    """
     try:
         yield
     except _REFUSED as error:

@@ -6,6 +6,7 @@ from sqlalchemy import URL
 
 from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
 from quant_platform.adapters.cache.redis import RedisCache
+from quant_platform.adapters.ledger.copies import LedgerCopies
 from quant_platform.adapters.ledger.gateway import GatewayLedger
 from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.adapters.ticks.questdb_reader import QuestdbReader
@@ -38,16 +39,21 @@ def postgres(settings: Settings) -> SqlLedger:
         ConfigurationError: the password is missing or wrong, or the schema is newer than the program.
         UnavailableError: Postgres cannot be reached.
     """
-    return SqlLedger(postgres_url(settings))
+    return SqlLedger(postgres_url(settings).render_as_string(hide_password=False))
 
 
 def gateway_ledger(settings: Settings) -> GatewayLedger:
-    """The ledger of the settings as the API gateway sees it. Raises as :func:`postgres`."""
-    return GatewayLedger(postgres_url(settings))
+    """The same, as the API gateway sees it. Raises as :func:`postgres`."""
+    return GatewayLedger(postgres_url(settings).render_as_string(hide_password=False))
 
 
-def postgres_url(settings: Settings) -> str:
-    """Where the ledger of the settings is, the password in it.
+def postgres_copies(settings: Settings) -> LedgerCopies:
+    """The same, to be copied or made from a copy. Raises as :func:`postgres`."""
+    return LedgerCopies(postgres_url(settings).render_as_string(hide_password=False))
+
+
+def postgres_url(settings: Settings) -> URL:
+    """Where the ledger of the settings is, with the password, which it does not show.
 
     Raises:
         ConfigurationError: the password is missing.
@@ -58,10 +64,9 @@ def postgres_url(settings: Settings) -> str:
             "setting postgres.password is missing",
             "set POSTGRES_PASSWORD; `quant servers env` prints that of our servers",
         )
-    url = URL.create(
+    return URL.create(
         "postgresql+psycopg", wanted.user, wanted.password.get_secret_value(), wanted.host, wanted.port, wanted.database
     )
-    return url.render_as_string(hide_password=False)
 
 
 def redis(settings: Settings, health: Health) -> LookupWriter:

@@ -28,7 +28,7 @@ class LookupWriter:
     """Sends the newest values from a thread of its own while the ``with`` block lasts.
 
     Whoever hands one over never waits and never fails: a cache that is away gets the newest of each when it is back.
-    One that comes back empty is told the rest by and by, since every value is put again and again.
+    One that comes back empty is told the rest by and by, as each value is put anew; after the market's close no more.
 
     Args:
         cache: closed with the block.
@@ -140,7 +140,7 @@ class LookupReader:
         return found
 
     def subscriptions(self) -> list[str] | None:
-        """The symbols subscribed to, sorted; None where nobody has said so of late."""
+        """The symbols subscribed to, sorted; None where nobody has said so."""
         found: list[str] | None = self._one(SUBSCRIPTIONS)
         return found
 

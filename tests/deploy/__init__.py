@@ -1,0 +1,1 @@
+"""The files that deploy the platform, held against the real servers."""

@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from quant_platform.adapters.ledger.engine import database_url
+from quant_platform.adapters.ledger.gateway import GatewayLedger
 from quant_platform.adapters.ledger.schema import MIGRATIONS
 from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.adapters.ledger.tables import HEAD_REVISION, metadata
@@ -42,6 +46,27 @@ def test_the_newest_migration_is_the_one_the_program_expects() -> None:
     config = Config()
     config.set_main_option("script_location", MIGRATIONS.as_posix())
     assert ScriptDirectory.from_config(config).get_heads() == [HEAD_REVISION]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_ledger_of_the_first_release_is_taken_forward_with_its_rows(
+    kind: str, path: Path, request: pytest.FixtureRequest
+) -> None:
+    where = path if kind == "sqlite" else request.getfixturevalue("database").url
+    engine = create_engine(database_url(where))
+    with engine.begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", MIGRATIONS.as_posix())
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql(
+            "INSERT INTO portfolios VALUES ('main', 'me', 'paper', '20000.00', '19000.50', '19000.50', 0, '',"
+            " '2026-08-03 04:00:00.000000+00:00')"
+        )
+    engine.dispose()
+    with GatewayLedger(where) as ledger:
+        [portfolio] = ledger.portfolios()
+        assert (portfolio.name, portfolio.balance) == ("main", 19_000_50)
+        assert ledger.list_keys() == []
 
 
 def test_a_ledger_newer_than_the_program_is_refused(path: Path) -> None:

@@ -7,6 +7,7 @@ from sqlalchemy import URL
 from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
 from quant_platform.adapters.cache.redis import RedisCache
 from quant_platform.adapters.ledger.copies import LedgerCopies
+from quant_platform.adapters.ledger.gateway import GatewayLedger
 from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.adapters.ticks.questdb_reader import QuestdbReader
 from quant_platform.domain.errors import ConfigurationError
@@ -39,6 +40,11 @@ def postgres(settings: Settings) -> SqlLedger:
         UnavailableError: Postgres cannot be reached.
     """
     return SqlLedger(postgres_url(settings).render_as_string(hide_password=False))
+
+
+def gateway_ledger(settings: Settings) -> GatewayLedger:
+    """The same, as the API gateway sees it. Raises as :func:`postgres`."""
+    return GatewayLedger(postgres_url(settings).render_as_string(hide_password=False))
 
 
 def postgres_copies(settings: Settings) -> LedgerCopies:

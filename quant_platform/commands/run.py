@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from quant_platform.commands import flags, values
-from quant_platform.hosts.options import BacktestOptions, Source, UpOptions
+from quant_platform.hosts.options import BacktestOptions, Source, UpMode, UpOptions
 from quant_platform.simulator.options import ExchangeOptions
 
 if TYPE_CHECKING:
@@ -125,10 +125,7 @@ def up(
     _check_source(source, data)
     if source == "upstox":
         _refuse({"--speed": speed is not None, "--date": day is not None, "--cut": cut > 0})
-    if mode == "embedded" and feature_engines > 1:
-        raise typer.BadParameter("one process has one; use it with --mode distributed", param_hint="--feature-engines")
-    if not portfolio.strip():
-        raise typer.BadParameter("a portfolio needs a name", param_hint="--portfolio")
+    _check_platform(mode, feature_engines, picture, portfolio)
     settings = _settings(config)
     options = UpOptions(
         mode=mode,
@@ -151,14 +148,14 @@ def up(
         picture=picture,
         config=settings.file,
     )
-    if mode == "distributed":
-        from quant_platform.hosts.distributed import up as distributed_host
+    if mode == "embedded":
+        from quant_platform.hosts import up as embedded
 
-        distributed_host.run(options)
-        return
-    from quant_platform.hosts import up as host
+        embedded.run(options)
+    else:
+        from quant_platform.hosts.distributed import up as distributed
 
-    host.run(options)
+        distributed.run(options)
 
 
 def exchange(
@@ -207,6 +204,15 @@ def _check_source(source: Source, data: list[str] | None) -> None:
         raise typer.BadParameter("a replay needs at least one file, folder or glob", param_hint="--data")
     if source != "replay" and data:
         raise typer.BadParameter(f"--source {source} reads no files; use --source replay", param_hint="--data")
+
+
+def _check_platform(mode: UpMode, feature_engines: int, picture: Path | None, portfolio: str) -> None:
+    if not portfolio.strip():
+        raise typer.BadParameter("a portfolio needs a name", param_hint="--portfolio")
+    if mode == "embedded" and feature_engines > 1:
+        raise typer.BadParameter("one process has one; use it with --mode distributed", param_hint="--feature-engines")
+    if mode == "distributed" and picture is not None:
+        raise typer.BadParameter("it shows the view of one process", param_hint="--picture")
 
 
 def _refuse(given: Mapping[str, bool]) -> None:

@@ -8,8 +8,8 @@ from msgspec import Meta
 Rupees = Annotated[float, Meta(gt=0, lt=21_474_836.48)]
 """A price; read as round(x × 100) paise, which must fit 32 bits."""
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Stamp = Annotated[int, Meta(gt=0, le=2**63 - 1)]
-"""Ns since the epoch, UTC."""
+Stamp = Annotated[int, Meta(gt=0, lt=2**62)]
+"""Ns since the epoch, UTC, below the year 2116: a wild one must not reach the end of any server's time."""
 Symbol = Annotated[str, Meta(min_length=1, max_length=64)]
 Level = tuple[Annotated[float, Meta(ge=0, lt=21_474_836.48)], Count]
 """Price in rupees and quantity; a price or quantity of 0 is no level."""

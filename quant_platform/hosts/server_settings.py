@@ -1,11 +1,29 @@
 """Settings of the servers that a distributed platform stands on, and of what each service may hold back."""
 
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+_ADDRESS = re.compile(r"([a-z0-9_]+)=(https?://[^\s,=]+)")
+
+
+def _read_addresses(value: object) -> object:
+    """``name=url`` words, with commas or spaces between, as a mapping: how a variable writes one."""
+    if not isinstance(value, str):
+        return value
+    matches = [_ADDRESS.fullmatch(word) for word in value.replace(",", " ").split()]
+    if None in matches:
+        raise ValueError("write name=http://host:port for each service, with commas between")
+    return {match[1]: match[2] for match in matches if match is not None}
+
+
+Addresses = Annotated[dict[str, str], BeforeValidator(_read_addresses)]
+"""Name of a service → address below which it answers ``/readyz``."""
 
 
 class Frozen(BaseModel):
@@ -43,6 +61,7 @@ class QuestdbSettings(Frozen):
     pg_password: SecretStr | None = None
     flush_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
     flush_s: Seconds = 1.0
+    keep_days: Annotated[int, Field(ge=0, le=36_500)] | None = None  # rows older than this go; 0 keeps all
 
 
 class RedisSettings(Frozen):
@@ -75,10 +94,12 @@ class ServiceSettings(Frozen):
 
 
 class ApiSettings(Frozen):
-    """Where the API gateway listens."""
+    """Where the API gateway listens, and which services it asks how they are."""
 
     host: str = "127.0.0.1"
     port: Port = 8080
+    first_key: SecretStr | None = None  # a sealed key, taken in at the start: `quant init` has no ledger to put it into
+    services: Addresses = Field(default_factory=dict)
 
 
 SERVER_VARIABLES = {

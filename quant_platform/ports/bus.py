@@ -56,6 +56,10 @@ class GroupReader(RecordReader, Protocol):
         """
         ...
 
+    def positions(self) -> Offsets:
+        """Where its partitions go on after all it has read, past the marks that transactions leave behind."""
+        ...
+
     def membership(self) -> Any:
         """Who this reader is in its group: a transaction that moves the group's offsets has to show it."""
         ...
@@ -126,6 +130,14 @@ class Bus(Protocol):
 
     def ends(self, topic: str) -> Mapping[int, int]:
         """Partition → offset that its next record will bear.
+
+        Raises:
+            UnavailableError: the bus cannot be reached, or the topic is not there yet.
+        """
+        ...
+
+    def behind(self, group: str, topic: str) -> int:
+        """Offsets of a topic that a group has not committed yet, whichever of its readers has to.
 
         Raises:
             UnavailableError: the bus cannot be reached, or the topic is not there yet.

@@ -22,6 +22,7 @@ from quant_platform.ports.ledger_store import (
 )
 
 TABLES = (
+    "api_keys",
     "audit_log",
     "consumer_offsets",
     "equity_curve",

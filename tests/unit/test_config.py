@@ -164,4 +164,5 @@ def test_the_documented_settings_file_holds_every_setting_with_its_default() -> 
         *("upstox.api_key", "upstox.api_secret", "upstox.access_token"),
         *("postgres.password", "questdb.pg_password"),
         *("objects.endpoint_url", "objects.access_key_id", "objects.secret_access_key"),
+        "api.first_key",
     }

@@ -1,12 +1,12 @@
 """The message bus on Kafka: topics are made and asked for here; records are read and written next door."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, unavailable
@@ -94,12 +94,24 @@ class KafkaBus:
         Raises:
             UnavailableError: Kafka cannot be reached, or the topic is not there yet.
         """
-        places = [TopicPartition(topic, number) for number in range(self.partitions(topic))]
         newest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        asked = self._admin.list_offsets(dict.fromkeys(places, newest))
-        return {
-            place.partition: self._ask(partial(future.result, ASK_WITHIN_S)).offset for place, future in asked.items()
-        }
+        return self._offsets(topic, range(self.partitions(topic)), newest)
+
+    def behind(self, group: str, topic: str) -> int:
+        """Offsets of a topic that a group has not committed yet, whichever of its readers has to.
+
+        Raises:
+            UnavailableError: Kafka cannot be reached, or the topic is not there yet.
+        """
+        ends = self.ends(topic)
+        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, number) for number in ends])
+        answer = self._admin.list_consumer_group_offsets([asked])[group]
+        found = self._ask(partial(answer.result, ASK_WITHIN_S)).topic_partitions
+        reached = {place.partition: place.offset for place in found if place.offset >= 0}
+        if missing := ends.keys() - reached.keys():
+            oldest: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+            reached |= self._offsets(topic, missing, oldest)
+        return sum(max(end - reached[partition], 0) for partition, end in ends.items())
 
     def remove(self, topics: Sequence[Topic]) -> None:
         """Delete topics and what is in them; those that are not there are passed over. Returns when they are gone.
@@ -162,6 +174,12 @@ class KafkaBus:
         if topic.is_dead:
             config["max.message.bytes"] = str(_DEAD_RECORD_BYTES)
         return NewTopic(topic.name, topic.partitions or self._options.partitions, config=config)
+
+    def _offsets(self, topic: str, partitions: Iterable[int], which: OffsetSpec) -> dict[int, int]:
+        asked = self._admin.list_offsets({TopicPartition(topic, number): which for number in partitions})
+        return {
+            place.partition: self._ask(partial(future.result, ASK_WITHIN_S)).offset for place, future in asked.items()
+        }
 
     def _ask(self, call: Callable[[], T]) -> T:
         with named(self._options.bootstrap_servers):

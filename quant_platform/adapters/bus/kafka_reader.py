@@ -105,6 +105,11 @@ class KafkaReader:
             with named(self._servers):
                 self.consumer.commit(offsets=places(offsets), asynchronous=False)
 
+    def positions(self) -> Offsets:
+        """Where its partitions go on after all it has read, past the marks that transactions leave behind."""
+        reached = self.consumer.position(self.consumer.assignment())
+        return {(place.topic, place.partition): place.offset for place in reached if place.offset >= 0}
+
     def membership(self) -> Any:
         """Who this reader is in its group: a transaction that moves the group's offsets has to show it."""
         return self.consumer.consumer_group_metadata()

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from quant_platform.adapters.ledger.columns import BigCounter, Moment, Rupees
 
-HEAD_REVISION = "0001"
+HEAD_REVISION = "0002"
 """Revision of the newest migration: what these tables are."""
 
 metadata = MetaData(
@@ -98,6 +98,7 @@ orders = Table(
     CheckConstraint(SIDES, name="transaction_type"),
     CheckConstraint("quantity > 0", name="quantity"),
     CheckConstraint("state IN ('pending', 'filled', 'cancelled', 'refused_at_fill')", name="state"),
+    Index(None, "ts_ns", "run_id", "order_no"),
     sqlite_with_rowid=False,
 )
 
@@ -241,6 +242,18 @@ instruments = Table(
     Column("tick_size", Rupees, nullable=False),
     Column("lot_size", Integer, nullable=False),
     Column("cas_eligible", Boolean, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("key_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("scopes", Text, nullable=False),  # with spaces between, as OAuth writes them
+    Column("secret_hash", Text, nullable=False),  # Argon2id; the secret itself is nowhere
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("revoked_at", Moment),
 )
 
 alembic_version = Table(

@@ -1,11 +1,16 @@
 """Which adapter stands behind which port of a distributed service."""
 
+from typing import TYPE_CHECKING
+
 from sqlalchemy import URL
 
 from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
 from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.domain.errors import ConfigurationError
 from quant_platform.hosts.config import Settings
+
+if TYPE_CHECKING:
+    from quant_platform.adapters.ticks.questdb import QuestdbWriter
 
 
 def kafka(settings: Settings) -> KafkaBus:
@@ -35,3 +40,16 @@ def postgres(settings: Settings) -> SqlLedger:
         "postgresql+psycopg", wanted.user, wanted.password.get_secret_value(), wanted.host, wanted.port, wanted.database
     )
     return SqlLedger(url.render_as_string(hide_password=False))
+
+
+def series_writer(settings: Settings) -> "QuestdbWriter":
+    """The time series of the settings, to be written.
+
+    Raises:
+        ConfigurationError: the URL cannot be read.
+    """
+    # Brings pandas along, which no other service has to load.
+    from quant_platform.adapters.ticks.questdb import QuestdbWriter  # noqa: PLC0415
+
+    wanted = settings.questdb
+    return QuestdbWriter(wanted.http_url.get_secret_value(), keep_days=wanted.keep_days)

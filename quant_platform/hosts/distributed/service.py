@@ -15,6 +15,7 @@ from quant_platform.hosts.options import ServiceOptions
 NAMES = (
     "upstox_ingestor",
     "feature_engine",
+    "market_persistor",
     "strategy_runtime",
 )
 """Each is a module beside this one with ``serve(settings, options, health)``, loaded when it is the one to run."""

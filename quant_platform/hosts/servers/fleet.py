@@ -63,6 +63,16 @@ class Fleet:
         self._folder = folder.absolute()
         self._exit_with_parent = exit_with_parent
 
+    def fetch(self, names: Sequence[str] = ()) -> None:
+        """Have the programs of these servers (all when empty) on this machine, started or not.
+
+        Raises:
+            UsageError: there is no server of this name.
+            UnavailableError: a program cannot be had.
+        """
+        for server in _named(names):
+            server.fetch()
+
     def up(self, names: Sequence[str] = (), ports: PortChoice | None = None) -> None:
         """Start what does not run and wait until everything named answers.
 

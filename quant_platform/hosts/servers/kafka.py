@@ -32,6 +32,9 @@ share.coordinator.state.topic.min.isr=1
 offsets.topic.num.partitions=4
 transaction.state.log.num.partitions=4
 share.coordinator.state.topic.num.partitions=4
+# A killed broker is let in again when its old session is over: 9 s by default.
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=3000
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 """
@@ -45,6 +48,11 @@ class Kafka:
     usual_ports: Mapping[str, int] = {"broker": 9092, "controller": 9093}
     passwords: tuple[str, ...] = ()
     stop_signal = SIGTERM
+
+    def fetch(self) -> None:
+        """Java of the system, and Kafka's jars."""
+        java()
+        jars("kafka")
 
     def launch(self, place: Place) -> Launch:
         """Write its properties, and format its data where there is none."""

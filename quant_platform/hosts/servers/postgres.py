@@ -27,6 +27,10 @@ class Postgres:
     passwords: tuple[str, ...] = ("admin",)
     stop_signal = SIGINT  # "fast": SIGTERM would wait for every client to leave
 
+    def fetch(self) -> None:
+        """PostgreSQL of the system."""
+        _program("postgres")
+
     def launch(self, place: Place) -> Launch:
         """Make its data where there is none."""
         user = _other_user() if os.geteuid() == 0 else None

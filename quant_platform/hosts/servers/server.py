@@ -1,4 +1,4 @@
-"""What every server has: a place that keeps its ports and passwords, and five questions it must answer."""
+"""What every server has: a place that keeps its ports and passwords, and what it must be able to do."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,6 +40,14 @@ class Server(Protocol):
     usual_ports: Mapping[str, int]  # purpose → where clients look for it by default; the first is the one shown
     passwords: tuple[str, ...]  # purposes
     stop_signal: Signals
+
+    def fetch(self) -> None:
+        """Have its program on this machine.
+
+        Raises:
+            UnavailableError: it cannot be had; the cure says how to get it.
+        """
+        ...
 
     def launch(self, place: Place) -> Launch:
         """Make ready what a start needs, data included where there is none, and say how to start.

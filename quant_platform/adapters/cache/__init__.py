@@ -1,0 +1,1 @@
+"""State caches: this process's memory, and Redis."""

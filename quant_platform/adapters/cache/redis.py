@@ -1,0 +1,103 @@
+"""A state cache on Redis (:class:`~quant_platform.ports.state_cache.StateCache`)."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import cast
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError, ResponseError
+from redis.maint_notifications import MaintNotificationsConfig
+from redis.retry import Retry
+
+from quant_platform.domain.errors import ConfigurationError, UnavailableError
+from quant_platform.ports.state_cache import CacheEntry
+
+PATIENCE_S = 0.05
+"""How long a call waits for an answer: nothing here is worth holding up a tick."""
+
+_REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
+
+
+class RedisCache:
+    """Values in a Redis server, each batch in one round trip; may be used by several threads.
+
+    A call that fails is not repeated here, and the next one connects anew.
+
+    Args:
+        url: ``redis://`` or ``rediss://``, with the password where there is one.
+        patience_s: how long to wait for a connection, and for each answer.
+
+    Raises:
+        ConfigurationError: the URL cannot be read. Nothing is connected yet.
+    """
+
+    def __init__(self, url: str, patience_s: float = PATIENCE_S) -> None:
+        try:
+            self._redis = Redis.from_url(
+                url,
+                socket_timeout=patience_s,
+                socket_connect_timeout=patience_s,
+                retry=Retry(NoBackoff(), 0),
+                maint_notifications_config=MaintNotificationsConfig(enabled=False),  # it would wait for longer
+                driver_info=None,  # nor introduce ourselves at length
+            )
+        except (ValueError, TypeError):  # their texts may quote the URL, and so the password
+            raise ConfigurationError(
+                "setting redis.url is no address of a Redis server", "write it like redis://:password@127.0.0.1:6379/0"
+            ) from None
+
+    def put(self, entries: Sequence[CacheEntry]) -> None:
+        """Keep values; each replaces what its key had.
+
+        Raises:
+            UnavailableError: the server cannot be reached, or does not take them now.
+            ConfigurationError: it refuses us.
+        """
+        with _faults_named(), self._redis.pipeline(transaction=False) as pipeline:
+            for entry in entries:
+                pipeline.set(entry.key, entry.value, ex=entry.lives_s)
+            pipeline.execute()
+
+    def get(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The values of these keys; None for what is not known or has outlived its time.
+
+        Raises:
+            UnavailableError: the server cannot be reached now.
+            ConfigurationError: it refuses us.
+        """
+        if not keys:
+            return []
+        with _faults_named():
+            return cast(list[bytes | None], self._redis.mget(keys))
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Forget these keys.
+
+        Raises:
+            UnavailableError: the server cannot be reached now.
+            ConfigurationError: it refuses us.
+        """
+        if keys:
+            with _faults_named():
+                self._redis.delete(*keys)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._redis.close()
+
+
+@contextmanager
+def _faults_named() -> Iterator[None]:
+    try:
+        yield
+    except _REFUSED as error:
+        raise ConfigurationError(f"Redis refuses us: {error}", "correct the password in redis.url") from None
+    except ResponseError as error:
+        if "DB index" in str(error):
+            raise ConfigurationError(f"Redis has no such database: {error}", "correct redis.url") from None
+        raise UnavailableError(f"Redis does not do it now: {error}", "look at its log") from None
+    except (RedisError, OSError) as error:
+        raise UnavailableError(
+            f"Redis cannot be reached: {error}", "start it, or correct redis.url; nothing is lost meanwhile"
+        ) from None

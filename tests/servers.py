@@ -1,0 +1,198 @@
+"""Real servers for the tests: each started once a session on free ports of a temporary home, and ended with it."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psycopg
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
+from quant_platform.domain.errors import UnavailableError
+from quant_platform.hosts.config import USUAL_NAMES, Settings
+from quant_platform.hosts.servers import processes
+from quant_platform.hosts.servers.fleet import Fleet
+from quant_platform.hosts.servers.processes import ProcessMark
+
+FORBIDDEN_TO_SKIP = os.environ.get("CI") == "true"
+GONE_WITHIN_S = 30.0
+
+
+def settings_of(environment: Mapping[str, str]) -> Settings:
+    """The settings that these variables make, and nothing of this machine."""
+    sections: dict[str, dict[str, str]] = {}
+    for name, value in environment.items():
+        section, key = USUAL_NAMES[name]
+        sections.setdefault(section, {})[key] = value
+    return Settings.model_validate(sections)
+
+
+class RealServer:
+    """One server of the fleet, to be used and to be ill-treated. Whoever ends it starts it again."""
+
+    def __init__(self, fleet: Fleet, name: str) -> None:
+        self._fleet = fleet
+        self._name = name
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables under which the platform looks for it, passwords included."""
+        return self._fleet.environment([self._name])
+
+    @property
+    def settings(self) -> Settings:
+        return settings_of(self.environment)
+
+    @property
+    def process(self) -> ProcessMark:
+        found = self._fleet.process(self._name)
+        assert found is not None, f"{self._name} was ended"
+        return found
+
+    def start(self) -> None:
+        """Start it on the same ports and data, unless it runs; returns when it answers."""
+        self._fleet.up([self._name])
+
+    def stop(self) -> None:
+        """End it gracefully."""
+        self._fleet.down([self._name])
+
+    def kill(self) -> None:
+        """SIGKILL, to it and its children."""
+        processes.kill(self.process)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """Let it look hung."""
+        processes.pause(self.process)
+
+    def resume(self) -> None:
+        processes.resume(self.process)
+
+
+class KafkaServer(RealServer):
+    """Kafka; a test takes the fixture ``bus``, which empties it."""
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return self.environment["KAFKA_BOOTSTRAP_SERVERS"]
+
+    def bus(self, partitions: int = 3, session_timeout_ms: int = 6000) -> KafkaBus:
+        return KafkaBus(KafkaOptions(self.bootstrap_servers, partitions, session_timeout_ms))
+
+    def clear(self) -> None:
+        """Remove every topic, and with each what groups and transactions committed in it."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+        deadline = time.monotonic() + GONE_WITHIN_S
+        while names := [name for name in admin.list_topics(timeout=10).topics if not name.startswith("__")]:
+            assert time.monotonic() < deadline, f"topics that will not go: {names}"
+            for future in admin.delete_topics(names).values():
+                with contextlib.suppress(Exception):  # gone already: the list was old
+                    future.result(10)
+
+
+class PostgresServer(RealServer):
+    """PostgreSQL; a test takes the fixture ``database``, which is its own."""
+
+    def connect(self, database: str = "postgres") -> "psycopg.Connection[tuple[object, ...]]":
+        wanted = self.settings.postgres
+        assert wanted.password is not None
+        return psycopg.connect(
+            host=wanted.host, port=wanted.port, user=wanted.user, password=wanted.password.get_secret_value(),
+            dbname=database, autocommit=True, connect_timeout=5,
+        )  # fmt: skip
+
+
+class Database:
+    """An empty database of its own for one test."""
+
+    def __init__(self, server: PostgresServer, name: str) -> None:
+        self.server = server
+        self.name = name
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return self.server.environment | {"POSTGRES_DB": self.name}
+
+    @property
+    def settings(self) -> Settings:
+        return settings_of(self.environment)
+
+    @property
+    def url(self) -> str:
+        """For SQLAlchemy, the password in it."""
+        env = self.environment
+        return (
+            f"postgresql+psycopg://{env['POSTGRES_USER']}:{env['POSTGRES_PASSWORD']}"
+            f"@{env['POSTGRES_HOST']}:{env['POSTGRES_PORT']}/{self.name}"
+        )
+
+    def connect(self) -> "psycopg.Connection[tuple[object, ...]]":
+        return self.server.connect(self.name)
+
+
+def started(fleet: Fleet, name: str) -> Fleet:
+    """Start a server; where its program cannot be had, skip the test, or fail it where nothing may be skipped."""
+    try:
+        fleet.fetch([name])
+    except UnavailableError as error:
+        if FORBIDDEN_TO_SKIP:
+            pytest.fail(f"CI=true, and {name} cannot be had: {error}", pytrace=False)
+        pytest.skip(f"{name} cannot be had: {error}")
+    fleet.up([name], ports="free")
+    return fleet
+
+
+@pytest.fixture(scope="session")
+def fleet() -> Iterator[Fleet]:
+    """Where the servers of this session live; the kernel ends them with us, however we end."""
+    home = Path(tempfile.mkdtemp(prefix="quant-tests-"))
+    home.chmod(0o711)  # PostgreSQL runs as another user where we are root
+    fleet = Fleet(home / "servers", exit_with_parent=True)
+    try:
+        yield fleet
+    finally:
+        fleet.down()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def kafka(fleet: Fleet) -> KafkaServer:
+    """Kafka, with whatever is in it; ``bus`` is an empty one."""
+    return KafkaServer(started(fleet, "kafka"), "kafka")
+
+
+@pytest.fixture(scope="session")
+def postgres(fleet: Fleet) -> PostgresServer:
+    """PostgreSQL, with whatever is in it; ``database`` is an empty one."""
+    return PostgresServer(started(fleet, "postgres"), "postgres")
+
+
+@pytest.fixture
+def bus(kafka: KafkaServer) -> KafkaBus:
+    """An empty Kafka that runs, whatever the test before did to it; topics get three partitions."""
+    kafka.start()
+    kafka.clear()
+    return kafka.bus()
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[Database]:
+    """An empty database of a PostgreSQL that runs, dropped after the test."""
+    name = f"test_{uuid.uuid4().hex}"
+    postgres.start()
+    with postgres.connect() as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    yield Database(postgres, name)
+    postgres.start()
+    with postgres.connect() as connection:
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from quant_platform.commands import look, run, servers, service
+from quant_platform.commands import init, look, run, servers, service
 from quant_platform.domain.errors import QuantError
 
 EXAMPLES = """\b
@@ -59,6 +59,7 @@ def _start(
 
 run.register(app)
 look.register(app)
+init.register(app)
 servers.register(app)
 service.register(app)
 

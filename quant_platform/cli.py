@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from quant_platform.commands import init, look, run, servers, service
+from quant_platform.commands import api_key, init, look, run, servers, service
 from quant_platform.domain.errors import QuantError
 
 EXAMPLES = """\b
@@ -62,6 +62,7 @@ look.register(app)
 init.register(app)
 servers.register(app)
 service.register(app)
+api_key.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,9 +9,11 @@ import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 from confluent_kafka.admin import AdminClient
+from redis import Redis
 
 from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
 from quant_platform.domain.errors import UnavailableError
@@ -112,6 +114,29 @@ class PostgresServer(RealServer):
         )  # fmt: skip
 
 
+class QuestdbServer(RealServer):
+    """QuestDB; a test takes the fixture ``empty_questdb``."""
+
+    def ask(self, statement: str) -> list[list[object]]:
+        """One statement over HTTP, as the user who may do everything; returns its rows."""
+        url = httpx.URL(self.environment["QUESTDB_HTTP_URL"])
+        answer = httpx.get(url.copy_with(path="/exec"), params={"query": statement}, timeout=30)
+        assert answer.status_code == 200, answer.text
+        return answer.json().get("dataset", [])
+
+    def clear(self) -> None:
+        """Drop every table."""
+        for (name,) in self.ask("SELECT table_name FROM tables()"):
+            self.ask(f"DROP TABLE '{name}'")
+
+
+class RedisServer(RealServer):
+    """Redis; a test takes the fixture ``empty_redis``."""
+
+    def client(self) -> Redis:
+        return Redis.from_url(self.environment["REDIS_URL"])
+
+
 class Database:
     """An empty database of its own for one test."""
 
@@ -177,6 +202,24 @@ def postgres(fleet: Fleet) -> PostgresServer:
     return PostgresServer(started(fleet, "postgres"), "postgres")
 
 
+@pytest.fixture(scope="session")
+def questdb(fleet: Fleet) -> QuestdbServer:
+    """QuestDB, with whatever is in it; ``empty_questdb`` has no tables."""
+    return QuestdbServer(started(fleet, "questdb"), "questdb")
+
+
+@pytest.fixture(scope="session")
+def redis_server(fleet: Fleet) -> RedisServer:
+    """Redis, with whatever is in it; ``empty_redis`` has no keys."""
+    return RedisServer(started(fleet, "redis"), "redis")
+
+
+@pytest.fixture(scope="session")
+def s3(fleet: Fleet) -> RealServer:
+    """MinIO; a test makes its own bucket."""
+    return RealServer(started(fleet, "minio"), "minio")
+
+
 @pytest.fixture
 def bus(kafka: KafkaServer) -> KafkaBus:
     """An empty Kafka that runs, whatever the test before did to it; topics get three partitions."""
@@ -185,9 +228,9 @@ def bus(kafka: KafkaServer) -> KafkaBus:
     return kafka.bus()
 
 
-@pytest.fixture
-def database(postgres: PostgresServer) -> Iterator[Database]:
-    """An empty database of a PostgreSQL that runs, dropped after the test."""
+@contextlib.contextmanager
+def database_on(postgres: PostgresServer) -> Iterator[Database]:
+    """An empty database of a PostgreSQL that runs, dropped after the block."""
     name = f"test_{uuid.uuid4().hex}"
     postgres.start()
     with postgres.connect() as connection:
@@ -196,3 +239,27 @@ def database(postgres: PostgresServer) -> Iterator[Database]:
     postgres.start()
     with postgres.connect() as connection:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[Database]:
+    """A database of the test's own."""
+    with database_on(postgres) as found:
+        yield found
+
+
+@pytest.fixture
+def empty_questdb(questdb: QuestdbServer) -> QuestdbServer:
+    """A QuestDB that runs, without a table."""
+    questdb.start()
+    questdb.clear()
+    return questdb
+
+
+@pytest.fixture
+def empty_redis(redis_server: RedisServer) -> RedisServer:
+    """A Redis that runs, without a key."""
+    redis_server.start()
+    with redis_server.client() as client:
+        client.flushall()
+    return redis_server

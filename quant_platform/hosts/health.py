@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from quant_platform.domain.errors import UnavailableError
 
@@ -122,21 +123,37 @@ def answering(health: Health, host: str, port: int, announce: Callable[[int], No
     Raises:
         UnavailableError: the port is taken.
     """
-    app = Starlette(routes=routes(health))
-    config = uvicorn.Config(app, host=host, port=port, log_level="error", access_log=False, lifespan="off")
+    with served(Starlette(routes=routes(health)), host, port, "QUANT_SERVICE__PORT") as taken:
+        announce(taken)
+        yield
+
+
+@contextmanager
+def served(app: ASGIApp, host: str, port: int, variable: str) -> Iterator[int]:
+    """Serve an application from a thread of its own while the body runs, which is given the port that was taken.
+
+    Args:
+        app: what answers.
+        host: where to listen.
+        port: likewise; 0 takes any free one.
+        variable: by which another port can be set.
+
+    Raises:
+        UnavailableError: the port is taken.
+    """
+    config = uvicorn.Config(
+        app, host=host, port=port, log_level="error", access_log=False, lifespan="off", server_header=False
+    )
     try:
         listener = config.bind_socket()
     except SystemExit:  # uvicorn's way of saying that the port is taken
-        raise UnavailableError(
-            f"{host}:{port} cannot be listened on", "set QUANT_SERVICE__PORT to a free port"
-        ) from None
+        raise UnavailableError(f"{host}:{port} cannot be listened on", f"set {variable} to a free port") from None
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="health", daemon=True)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name=variable, daemon=True)
     thread.start()
     name: Any = listener.getsockname()
-    announce(name[1])
     try:
-        yield
+        yield name[1]
     finally:
         server.should_exit = True
         thread.join(2.0)

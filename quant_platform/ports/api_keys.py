@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import Enum
 from typing import NamedTuple, Protocol
 
 
@@ -15,6 +16,16 @@ class ApiKey(NamedTuple):
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+
+
+class Admission(Enum):
+    """What a shown key is good for."""
+
+    ADMITTED = "admitted"
+    UNKNOWN = "unknown"  # no such key, or another secret: which of them is not told
+    EXPIRED = "expired"  # told to who has proved to be its holder
+    REVOKED = "revoked"
+    NOT_ENOUGH = "not enough"  # it lacks the scope
 
 
 class KeyStore(Protocol):
@@ -36,7 +47,7 @@ class KeyStore(Protocol):
         """
         ...
 
-    def keys(self) -> Sequence[ApiKey]:
+    def list_keys(self) -> Sequence[ApiKey]:
         """Every key, the oldest first.
 
         Raises:

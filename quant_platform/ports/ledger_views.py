@@ -1,7 +1,12 @@
 """What people and screens ask of the ledger: row types of the reading side, and the scanner's picks."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Annotated, NamedTuple, Protocol
+
+from msgspec import Meta
+
+from quant_platform.domain.records import Stamp
 
 
 class PortfolioView(NamedTuple):
@@ -17,6 +22,7 @@ class PortfolioView(NamedTuple):
     last_run: str  # its id; empty before the first
     last_run_state: str  # running | interrupted | complete; empty before the first
     last_updated: datetime
+    user_id: str
 
 
 class OrderView(NamedTuple):
@@ -51,6 +57,7 @@ class PositionView(NamedTuple):
     buy_value: int
     buy_charges: int
     opened_at: datetime
+    last_updated: datetime
 
 
 class ScanPick(NamedTuple):
@@ -60,3 +67,86 @@ class ScanPick(NamedTuple):
     score: float
     ltp: int  # paise
     volume: int  # shares today
+
+
+class Scan(NamedTuple):
+    """What one scan of the market picked."""
+
+    at: datetime
+    picks: Sequence[ScanPick]  # best first
+
+
+class EquityPoint(NamedTuple):
+    """What a portfolio was worth at a moment of one of its runs. Money in paise."""
+
+    portfolio: str
+    run_id: str
+    ts: int  # ns UTC
+    balance: int
+    equity: int
+
+
+RunId = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
+OrderNo = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+# Places come back from outside, as cursors: their types allow what a database can be asked, and nothing else.
+
+
+class OrderPlace(NamedTuple):
+    """An order's place among all, which new ones do not change."""
+
+    ts: Stamp  # when it was decided
+    run_id: RunId
+    order_no: OrderNo
+
+
+class EquityPlace(NamedTuple):
+    """A point's place among all of its portfolio."""
+
+    ts: Stamp
+    run_id: RunId
+
+
+class ScanPlace(NamedTuple):
+    """A scan's place among all."""
+
+    at: Annotated[datetime, Meta(tz=True)]
+
+
+class OrderFilter(NamedTuple):
+    """Which orders; None for all."""
+
+    portfolio: str | None = None
+    run: str | None = None
+    symbol: str | None = None
+    state: str | None = None
+
+
+class LedgerPages(Protocol):
+    """The ledger a page at a time, the newest first. Each row comes with the place after which the next page starts.
+
+    Any call raises :class:`UnavailableError` where the ledger cannot be reached now.
+    """
+
+    def portfolios(self) -> Sequence[PortfolioView]:
+        """Every portfolio, by name."""
+        ...
+
+    def positions(self, portfolio: str | None = None) -> Sequence[PositionView]:
+        """Open positions, by portfolio and symbol."""
+        ...
+
+    def order_page(
+        self, wanted: OrderFilter, after: OrderPlace | None, limit: int
+    ) -> Sequence[tuple[OrderPlace, OrderView]]:
+        """At most so many orders, the last decided first."""
+        ...
+
+    def equity_page(
+        self, portfolio: str, run: str | None, after: EquityPlace | None, limit: int
+    ) -> Sequence[tuple[EquityPlace, EquityPoint]]:
+        """At most so many points of a portfolio, of all its runs or of one."""
+        ...
+
+    def scan_page(self, after: ScanPlace | None, limit: int) -> Sequence[tuple[ScanPlace, Scan]]:
+        """At most so many scans."""
+        ...

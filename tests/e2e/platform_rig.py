@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from datetime import time as clock_time
 from pathlib import Path
@@ -62,12 +62,17 @@ def bare_environment(**more: str) -> dict[str, str]:
     return kept | more
 
 
-def quant(*arguments: str | Path, cwd: Path, program: Sequence[str] = QUANT, within_s: float = 600) -> Outcome:
+def quant(
+    *arguments: str | Path,
+    cwd: Path,
+    program: Sequence[str] = QUANT,
+    within_s: float = 600,
+    environment: Mapping[str, str] | None = None,
+) -> Outcome:
     """Run a command to its end, in a folder without settings."""
     command = [*program, *map(str, arguments)]
-    done = subprocess.run(
-        command, cwd=cwd, env=bare_environment(), capture_output=True, text=True, timeout=within_s, check=False
-    )
+    env = bare_environment(**(environment or {}))
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=within_s, check=False)
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 

@@ -1,18 +1,35 @@
 """The real servers that the tests use: what a fixture gives is fresh, and a server survives what tests do to it."""
 
+import time
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import httpx
+import obstore
+import psycopg
 import pytest
+from obstore.store import S3Store
 from psycopg import OperationalError
+from redis import Redis
+from redis.exceptions import AuthenticationError
 
 from quant_platform.adapters.bus.kafka import KafkaBus
 from quant_platform.domain.errors import UnavailableError
 from quant_platform.domain.topics import Topic
 from quant_platform.hosts.servers.fleet import Fleet
 from tests import servers
-from tests.servers import Database, KafkaServer
+from tests.servers import Database, KafkaServer, QuestdbServer, RealServer, RedisServer
 
 TOPIC = Topic("things", 2)
+
+
+def eventually(ask: Callable[[], object], wanted: object) -> bool:
+    deadline = time.monotonic() + 30
+    while ask() != wanted and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return ask() == wanted
 
 
 def read_all(bus: KafkaBus) -> list[bytes]:
@@ -66,6 +83,80 @@ def test_postgres_keeps_what_it_took_when_it_is_killed(database: Database) -> No
     database.server.start()
     with database.connect() as connection:
         assert connection.execute("SELECT number FROM things").fetchall() == [(7,)]
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_every_test_finds_an_empty_questdb(empty_questdb: QuestdbServer, turn: int) -> None:
+    empty_questdb.ask(
+        "CREATE TABLE things (timestamp TIMESTAMP, number LONG) TIMESTAMP(timestamp) PARTITION BY DAY WAL"
+    )
+    empty_questdb.ask(f"INSERT INTO things VALUES (now(), {turn})")
+    empty_questdb.kill()
+    empty_questdb.start()
+    assert eventually(lambda: empty_questdb.ask("SELECT number FROM things"), [[turn]])
+
+
+def test_questdb_lets_nobody_in_without_a_password_and_its_reader_only_read(empty_questdb: QuestdbServer) -> None:
+    empty_questdb.ask("CREATE TABLE things (number LONG)")
+    url = httpx.URL(empty_questdb.environment["QUESTDB_HTTP_URL"]).copy_with(path="/exec", username="", password="")
+    assert httpx.get(url, params={"query": "SELECT 1"}).status_code == 401
+    wanted = empty_questdb.settings.questdb
+    assert wanted.pg_password is not None
+    login = f"host={wanted.pg_host} port={wanted.pg_port} user={wanted.pg_user} dbname=qdb"
+    with pytest.raises(OperationalError, match="password"):
+        psycopg.connect(f"{login} password=quest")
+    with psycopg.connect(f"{login} password={wanted.pg_password.get_secret_value()}", autocommit=True) as connection:
+        assert connection.execute("SELECT count() FROM things").fetchall() == [(0,)]
+        for statement in ("INSERT INTO things VALUES (1)", "DROP TABLE things", "CREATE TABLE others (number LONG)"):
+            with pytest.raises(psycopg.Error, match="denied"):
+                connection.execute(statement)
+
+
+def test_questdb_makes_no_table_or_column_for_a_name_that_it_does_not_know(empty_questdb: QuestdbServer) -> None:
+    empty_questdb.ask(
+        "CREATE TABLE things (timestamp TIMESTAMP, number LONG) TIMESTAMP(timestamp) PARTITION BY DAY WAL"
+    )
+    url = httpx.URL(empty_questdb.environment["QUESTDB_HTTP_URL"]).copy_with(path="/write")
+    assert httpx.post(url, content=b"things number=1i\n").status_code == 204
+    for line, named in ((b"thinks number=1i\n", "thinks"), (b"things numbr=1i\n", "numbr")):
+        refused = httpx.post(url, content=line)
+        assert refused.status_code == 400
+        assert named in refused.text
+
+
+@pytest.mark.parametrize("turn", ["first", "second"])
+def test_every_test_finds_an_empty_redis_that_keeps_its_keys_over_a_restart(
+    empty_redis: RedisServer, turn: str
+) -> None:
+    with empty_redis.client() as client:
+        assert client.dbsize() == 0
+        client.set("thing", turn)
+    empty_redis.restart()
+    with empty_redis.client() as client:
+        assert client.get("thing") == turn.encode()
+    port = urlsplit(empty_redis.environment["REDIS_URL"]).port
+    assert port is not None
+    with Redis(port=port) as stranger, pytest.raises(AuthenticationError):
+        stranger.get("thing")
+
+
+def test_s3_keeps_an_object_when_it_is_killed(s3: RealServer) -> None:
+    wanted = s3.settings.objects
+    assert wanted.access_key_id is not None
+    assert wanted.secret_access_key is not None
+    store = S3Store(
+        "things",
+        endpoint=wanted.endpoint_url,
+        access_key_id=wanted.access_key_id.get_secret_value(),
+        secret_access_key=wanted.secret_access_key.get_secret_value(),
+        client_options={"allow_http": True},
+    )
+    assert httpx.put(obstore.sign(store, "PUT", "", timedelta(minutes=1))).is_success
+    obstore.put(store, "thing", b"kept")
+    s3.kill()
+    s3.start()
+    assert obstore.get(store, "thing").bytes() == b"kept"
+    assert httpx.get(f"{wanted.endpoint_url}/things/thing").status_code == 403
 
 
 @pytest.mark.parametrize(("forbidden", "outcome"), [(False, pytest.skip.Exception), (True, pytest.fail.Exception)])

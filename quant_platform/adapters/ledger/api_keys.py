@@ -38,7 +38,7 @@ class KeyLedger(LedgerDatabase):
             row = connection.execute(select(api_keys).where(api_keys.c.key_id == key_id)).one_or_none()
         return None if row is None else _api_key(row)
 
-    def keys(self) -> list[ApiKey]:
+    def list_keys(self) -> list[ApiKey]:
         """Every key, the oldest first.
 
         Raises:

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select
+from sqlalchemy import Connection, Engine, Select, delete, func, insert, select
 
 from quant_platform.adapters.ledger.audit import verify_chain
 from quant_platform.adapters.ledger.columns import moment
@@ -95,6 +95,7 @@ class LedgerDatabase:
                     row.run_id or "",
                     row.state or "",
                     row.last_updated,
+                    row.user_id,
                 )
                 for row in connection.execute(query)
             ]
@@ -107,17 +108,9 @@ class LedgerDatabase:
             run: only those of the run with this id.
             limit: at most this many; None for all.
         """
-        done = executed_orders.c
         query = (
-            select(
-                *(orders.c[name] for name in ("order_id", "run_id", "portfolio_id", "strategy_id", "timestamp")),
-                *(orders.c[name] for name in ("symbol", "transaction_type", "quantity", "price", "reason")),
-                *(orders.c[name] for name in ("state", "refusal")),
-                done.timestamp.label("executed_at"),
-                *(done[name] for name in ("value", "charges", "gross", "pnl", "closed_at_last_price")),
-            )
+            select_orders()
             .join(runs, runs.c.run_id == orders.c.run_id)
-            .outerjoin(executed_orders, done.order_id == orders.c.order_id)
             .order_by(runs.c.started_at.desc(), orders.c.run_id, orders.c.order_no.desc())
             .limit(limit)
         )
@@ -126,11 +119,11 @@ class LedgerDatabase:
         if run is not None:
             query = query.where(orders.c.run_id == run)
         with self._reading() as connection:
-            return [_order_view(tuple(row)) for row in connection.execute(query)]
+            return [order_view(tuple(row)) for row in connection.execute(query)]
 
     def positions(self, portfolio: str | None = None) -> list[PositionView]:
         """Open positions, by portfolio and symbol."""
-        columns = ("portfolio_id", "symbol", "quantity", "buy_value", "buy_charges", "opened_at")
+        columns = ("portfolio_id", "symbol", "quantity", "buy_value", "buy_charges", "opened_at", "last_updated")
         query = select(*(positions.c[name] for name in columns))
         if portfolio is not None:
             query = query.where(positions.c.portfolio_id == portfolio)
@@ -213,7 +206,20 @@ class LedgerDatabase:
                 connection.execute(insert(instruments), rows)
 
 
-def _order_view(row: tuple[Any, ...]) -> OrderView:
+def select_orders() -> Select[Any]:
+    """A question for approved orders and what became of them: the columns that :func:`order_view` reads."""
+    done = executed_orders.c
+    return select(
+        *(orders.c[name] for name in ("order_id", "run_id", "portfolio_id", "strategy_id", "timestamp")),
+        *(orders.c[name] for name in ("symbol", "transaction_type", "quantity", "price", "reason")),
+        *(orders.c[name] for name in ("state", "refusal")),
+        done.timestamp.label("executed_at"),
+        *(done[name] for name in ("value", "charges", "gross", "pnl", "closed_at_last_price")),
+    ).outerjoin(executed_orders, done.order_id == orders.c.order_id)
+
+
+def order_view(row: tuple[Any, ...]) -> OrderView:
+    """An order from the columns of :func:`select_orders`."""
     amounts = (amount or 0 for amount in row[13:17])
     values: list[Any] = [*row[:13], *amounts, bool(row[17])]
     return OrderView(*values)

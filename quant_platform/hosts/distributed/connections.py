@@ -5,9 +5,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import URL
 
 from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
+from quant_platform.adapters.cache.redis import RedisCache
+from quant_platform.adapters.ledger.gateway import GatewayLedger
 from quant_platform.adapters.ledger.sql import SqlLedger
+from quant_platform.adapters.ticks.questdb_reader import QuestdbReader
 from quant_platform.domain.errors import ConfigurationError
 from quant_platform.hosts.config import Settings
+from quant_platform.hosts.forgiving_cache import ForgivingCache
+from quant_platform.hosts.lookups import Lookups
 
 if TYPE_CHECKING:
     from quant_platform.adapters.ticks.questdb import QuestdbWriter
@@ -30,6 +35,15 @@ def postgres(settings: Settings) -> SqlLedger:
         ConfigurationError: the password is missing or wrong, or the schema is newer than the program.
         UnavailableError: Postgres cannot be reached.
     """
+    return SqlLedger(_ledger_url(settings))
+
+
+def gateway_ledger(settings: Settings) -> GatewayLedger:
+    """The ledger of the settings as the API gateway sees it. Raises as :func:`postgres`."""
+    return GatewayLedger(_ledger_url(settings))
+
+
+def _ledger_url(settings: Settings) -> str:
     wanted = settings.postgres
     if wanted.password is None:
         raise ConfigurationError(
@@ -39,7 +53,7 @@ def postgres(settings: Settings) -> SqlLedger:
     url = URL.create(
         "postgresql+psycopg", wanted.user, wanted.password.get_secret_value(), wanted.host, wanted.port, wanted.database
     )
-    return SqlLedger(url.render_as_string(hide_password=False))
+    return url.render_as_string(hide_password=False)
 
 
 def series_writer(settings: Settings) -> "QuestdbWriter":
@@ -53,3 +67,19 @@ def series_writer(settings: Settings) -> "QuestdbWriter":
 
     wanted = settings.questdb
     return QuestdbWriter(wanted.http_url.get_secret_value(), keep_days=wanted.keep_days)
+
+
+def series_reader(settings: Settings) -> QuestdbReader:
+    """The time series of the settings, to be read; it connects at the first question."""
+    wanted = settings.questdb
+    password = wanted.pg_password.get_secret_value() if wanted.pg_password else None
+    return QuestdbReader(wanted.pg_host, wanted.pg_port, wanted.pg_user, password)
+
+
+def lookups(settings: Settings) -> Lookups:
+    """Redis of the settings, whose absence makes everything in it unknown.
+
+    Raises:
+        ConfigurationError: its address cannot be read.
+    """
+    return Lookups(ForgivingCache(RedisCache(settings.redis.url.get_secret_value())))

@@ -13,6 +13,7 @@ from quant_platform.hosts.logs import configure_logs
 from quant_platform.hosts.options import ServiceOptions
 
 NAMES = (
+    "api_gateway",
     "upstox_ingestor",
     "feature_engine",
     "market_persistor",

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -52,7 +53,7 @@ class ServiceProcess:
         self._environment = environment
         self._process: asyncio.subprocess.Process | None = None
         self._port: int | None = None
-        self._last_numbers: Mapping[str, float] = {}
+        self._last_numbers: Counter[str] = Counter()
 
     async def keep(self) -> None:
         """Run it until it ends by itself with its work done; start it again when it dies.
@@ -105,7 +106,7 @@ class ServiceProcess:
             return "does not answer"
         return "ready" if answer["ready"] else str(answer["reason"])
 
-    async def numbers(self) -> Mapping[str, float]:
+    async def numbers(self) -> Counter[str]:
         """Its metrics now, summed over their labels; those of the last time where it does not answer."""
         if self.pid is not None and self._port is not None:
             with contextlib.suppress(httpx.HTTPError):
@@ -144,9 +145,9 @@ class ServiceProcess:
         return failure
 
 
-def _summed(text: str) -> Mapping[str, float]:
-    found: dict[str, float] = {}
+def _summed(text: str) -> Counter[str]:
+    found: Counter[str] = Counter()
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            found[sample.name] = found.get(sample.name, 0.0) + sample.value
+            found[sample.name] += sample.value  # type: ignore[assignment]  # counts and seconds alike
     return found

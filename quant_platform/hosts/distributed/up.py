@@ -6,7 +6,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections import Counter
 from typing import Any
 
 import structlog
@@ -228,18 +228,22 @@ class DistributedRun:
         if not self._options.json:
             self._console.print(terminal_view.render_summary(summary, title))
             return
-        numbers: Mapping[str, float] = await self._services[0].numbers()
-        beside: dict[str, Any] = {
-            "feed": {
-                "frames": int(numbers.get("quant_feed_frames_total", 0)),
-                "reconnects": int(numbers.get("quant_feed_reconnects_total", 0)),
-                "gaps": int(numbers.get("quant_feed_gaps_total", 0)),
-            },
-            "restarts": sum(service.starts - 1 for service in [self._runtime, *self._services]),
-        }
+        beside = await self._beside()
         source = self._options.source
         found = as_json(summary, mode="distributed", source=source, depth=depth, seconds=seconds, beside=beside)
         print(json.dumps(found), flush=True)
+
+    async def _beside(self) -> dict[str, Any]:
+        """What the services count besides the ledger; ticks carry no time of arrival, so there is no latency."""
+        numbers: Counter[str] = Counter()
+        for service in self._services:
+            numbers.update(await service.numbers())
+        return {
+            "feed": {name: int(numbers[f"quant_feed_{name}_total"]) for name in ("frames", "reconnects", "gaps")},
+            "scans": int(numbers["quant_scanner_scans_total"]),
+            "latency_us": {"p50": None, "p99": None},
+            "restarts": sum(service.starts - 1 for service in [self._runtime, *self._services]),
+        }
 
     def _summary(self) -> RunSummary | None:
         """The numbers of the runtime's run; None where it had not begun one."""

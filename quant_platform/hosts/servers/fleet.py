@@ -1,11 +1,12 @@
 """The servers of one home: started, waited for, ended, and what is known about each kept in ``servers.json``."""
 
+import contextlib
 import os
 import secrets
 import shutil
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -15,12 +16,15 @@ from quant_platform.domain.errors import UnavailableError, UsageError
 from quant_platform.hosts.options import PortChoice
 from quant_platform.hosts.servers import processes
 from quant_platform.hosts.servers.kafka import Kafka
+from quant_platform.hosts.servers.minio import Minio
 from quant_platform.hosts.servers.postgres import Postgres
 from quant_platform.hosts.servers.processes import ProcessMark
 from quant_platform.hosts.servers.programs import locked
+from quant_platform.hosts.servers.questdb import Questdb
+from quant_platform.hosts.servers.redis import Redis
 from quant_platform.hosts.servers.server import ADDRESS, Place, Server
 
-SERVERS: Mapping[str, Server] = {server.name: server for server in (Kafka(), Postgres())}
+SERVERS: Mapping[str, Server] = {server.name: server for server in (Kafka(), Postgres(), Questdb(), Redis(), Minio())}
 
 READY_WITHIN_S = 120.0
 STOPPED_WITHIN_S = 30.0
@@ -83,14 +87,24 @@ class Fleet:
 
         Raises:
             UsageError: there is no server of this name.
-            UnavailableError: one could not be started; the others run.
+            UnavailableError: some could not be started; the others run.
         """
         chosen = _named(names)
         self._make_folder()
+        failures: list[UnavailableError] = []
         with locked(self._folder / "lock"):
-            started = [server for server in chosen if self._start(server, ports)]
+            started = []
+            for server in chosen:
+                with _gathered(failures):
+                    if self._start(server, ports):
+                        started.append(server)
             for server in started:
-                self._wait(server)
+                with _gathered(failures):
+                    self._wait(server)
+        if failures:
+            raise UnavailableError(
+                "; ".join(each.what for each in failures), "; ".join(dict.fromkeys(each.cure for each in failures))
+            )
 
     def down(self, names: Sequence[str] = (), *, purge: bool = False) -> None:
         """End what we started, and with ``purge`` delete its data, ports and passwords too.
@@ -155,7 +169,7 @@ class Fleet:
                     "end that one, or take another port: quant servers up --ports free",
                 )
         place = self._place(server, kept)
-        place.folder.mkdir(exist_ok=True)
+        place.folder.mkdir(mode=0o700, exist_ok=True)
         launch = server.launch(place)
         kept.process = processes.start(launch, self._log(server), exit_with_parent=self._exit_with_parent)
         self._write(server.name, kept)
@@ -222,6 +236,15 @@ class Fleet:
         with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(msgspec.json.format(msgspec.json.encode(known)))
         unfinished.replace(self._folder / "servers.json")
+
+
+@contextlib.contextmanager
+def _gathered(failures: list[UnavailableError]) -> Iterator[None]:
+    """Go on after a failure, which is told with the others in the end."""
+    try:
+        yield
+    except UnavailableError as error:
+        failures.append(error)
 
 
 def _named(names: Sequence[str]) -> list[Server]:

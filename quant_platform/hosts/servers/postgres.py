@@ -106,6 +106,8 @@ def _make_data(place: Place, user: str | None) -> None:
     command = [str(_program("initdb")), "-D", str(place.data), "-U", USER, f"--pwfile={password}"]
     command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--data-checksums"]
     try:
-        run_or_explain(command, f"PostgreSQL could not make {place.data}", "look at the disk's space and rights", user)
+        run_or_explain(
+            command, f"PostgreSQL could not make {place.data}", "look at the disk's space and rights", user=user
+        )
     finally:
         password.unlink()

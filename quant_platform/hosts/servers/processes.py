@@ -55,7 +55,7 @@ def start(launch: Launch, log: Path, *, exit_with_parent: bool = False) -> Proce
         log: its log file.
         exit_with_parent: let the kernel kill it when the calling thread ends, however that ends (Linux).
     """
-    with log.open("ab") as output:
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
         process = subprocess.Popen(  # noqa: S603
             launch.command,
             cwd="/",

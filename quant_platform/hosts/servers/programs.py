@@ -1,4 +1,4 @@
-"""Where the servers' programs come from: jars through Maven into a cache that all checkouts share, or the system."""
+"""Where the servers' programs come from: Maven and Go into a cache that all checkouts share, or the system."""
 
 import contextlib
 import fcntl
@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -69,6 +70,31 @@ def jars(name: str) -> Path:
     return folder
 
 
+def built_by_go(name: str, module: str) -> Path:
+    """A program that Go compiles from its module, once; takes minutes.
+
+    Raises:
+        UnavailableError: Go is missing, or could not fetch or compile it.
+    """
+    version = versions()[name]
+    folder = cache_folder() / f"{name}-{version}"
+    with locked(cache_folder() / f"{name}.lock"):
+        if not folder.is_dir():
+            go = program("go", package="golang")
+            unfinished = folder.with_suffix(".unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            print(f"compiling {name} {version}: this takes some minutes, once", file=sys.stderr)
+            environment = {"GOBIN": str(unfinished), "GOFLAGS": "-mod=mod -buildvcs=false", "CGO_ENABLED": "0"}
+            run_or_explain(
+                [str(go), "install", "-ldflags=-s -w", f"{module}@{version}"],
+                f"{name} {version} could not be compiled by Go",
+                "look at the network and at Go's version, and retry",
+                environment=environment,
+            )
+            unfinished.rename(folder)
+    return folder / name
+
+
 def java() -> Path:
     """The Java on PATH.
 
@@ -87,10 +113,10 @@ def java() -> Path:
 
 
 def program(name: str, *, package: str, folders: Sequence[Path] = ()) -> Path:
-    """A program of the system, from PATH or these folders; root on a Debian has a missing one installed.
+    """A program of the system, from PATH or these folders.
 
     Raises:
-        UnavailableError: it is missing and was not installed.
+        UnavailableError: it is missing.
     """
     path = os.pathsep.join([*map(str, folders), os.environ.get("PATH", os.defpath)])
     found = shutil.which(name, path=path)
@@ -106,15 +132,29 @@ def install_line(package: str) -> str:
     return f"the package that Debian calls {package}"
 
 
-def run_or_explain(command: Sequence[str], what: str, cure: str, user: str | None = None) -> None:
-    """Run a command to its end, silently, as this user of the system where one is given.
+def run_or_explain(
+    command: Sequence[str],
+    what: str,
+    cure: str,
+    *,
+    user: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Run a command to its end, silently.
+
+    Args:
+        command: program and arguments.
+        what: the beginning of the error's text.
+        cure: its end.
+        user: run as this user of the system, None for our own.
+        environment: added to ours.
 
     Raises:
         UnavailableError: it failed; its last line is told.
     """
     done = subprocess.run(  # noqa: S603
-        command, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
-        user=user, group=user, extra_groups=() if user else None,
+        command, cwd="/", env=os.environ | (environment or {}), stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, errors="replace", check=False, user=user, group=user, extra_groups=() if user else None,
     )  # fmt: skip
     if done.returncode != 0:
         lines = (done.stdout + done.stderr).strip().splitlines()

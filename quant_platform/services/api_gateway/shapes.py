@@ -1,0 +1,271 @@
+"""What the API answers, column for column as the tables name it: rupees as numbers, times in IST with their offset."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from math import isnan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant_platform.domain.lookups import LatestQuote
+from quant_platform.domain.money import rupees
+from quant_platform.domain.session import IST
+from quant_platform.domain.ticks import LATE, OUT_OF_SESSION, REPAIRED
+from quant_platform.ports.ledger_views import EquityPoint, OrderView, PortfolioView, PositionView, Scan
+from quant_platform.ports.series_store import TickRows
+
+_EPOCH = datetime(1970, 1, 1, 5, 30, tzinfo=IST)
+_FLAGS = {LATE: "late", OUT_OF_SESSION: "out_of_session", REPAIRED: "repaired"}
+
+
+@dataclass(frozen=True, slots=True)
+class Portfolio:
+    """A portfolio as it stands, in rupees."""
+
+    id: str
+    user_id: str
+    mode: str
+    starting_balance: float
+    balance: float
+    equity: float
+    open_positions: int
+    runs: int
+    last_run: str | None
+    last_run_state: str | None
+    last_updated: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """An open position, in rupees; ``avg_price`` with four decimals, ``buy_value`` exactly."""
+
+    portfolio_id: str
+    symbol: str
+    quantity: int
+    avg_price: float
+    buy_value: float
+    buy_charges: float
+    opened_at: datetime
+    last_updated: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An approved order, in rupees; what only an execution has is null until there is one."""
+
+    order_id: str
+    run_id: str
+    portfolio_id: str
+    strategy_id: str
+    timestamp: datetime  # when it was decided
+    symbol: str
+    transaction_type: str
+    quantity: int
+    price: float  # the last price it was decided on
+    reason: str
+    state: str
+    refusal: str | None
+    executed_at: datetime | None
+    executed_price: float | None  # per share, with four decimals
+    value: float | None
+    charges: float | None
+    gross: float | None
+    pnl: float | None
+    closed_at_last_price: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Equity:
+    """What a portfolio was worth at a moment, in rupees."""
+
+    portfolio_id: str
+    run_id: str
+    timestamp: datetime
+    balance: float
+    equity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """One of a scan's picks; price in rupees."""
+
+    symbol: str
+    score: float
+    ltp: float
+    volume: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScannerResult:
+    """One scan, its picks the best first."""
+
+    timestamp: datetime
+    picks: list[Pick]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A tick with its features, in rupees; null where a feature is not defined."""
+
+    timestamp: datetime  # cut to microseconds; ``ts`` is exact
+    ts: int  # ns UTC
+    symbol: str
+    seq: int
+    ltp: float
+    volume: int
+    vwap: float | None
+    rsi: float | None
+    obi: float | None
+    sma: float | None
+    spread: float | None
+    aggressor: str
+    flags: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A symbol's last tick, in rupees; bid and ask are known to the cache only."""
+
+    symbol: str
+    timestamp: datetime
+    ts: int
+    ltp: float
+    volume: int
+    bid: float | None
+    ask: float | None
+    vwap: float | None
+    rsi: float | None
+    obi: float | None
+    sma: float | None
+    source: str  # cache | store
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """How a service is."""
+
+    service: str
+    state: str  # ready | waiting | stuck | away
+    reason: str | None
+
+
+def portfolio(view: PortfolioView) -> Portfolio:
+    """A portfolio's read model as the API shows it."""
+    return Portfolio(
+        id=view.name,
+        user_id=view.user_id,
+        mode=view.mode,
+        starting_balance=_number(view.starting_balance),
+        balance=_number(view.balance),
+        equity=_number(view.equity),
+        open_positions=view.open_positions,
+        runs=view.runs,
+        last_run=view.last_run or None,
+        last_run_state=view.last_run_state or None,
+        last_updated=view.last_updated.astimezone(IST),
+    )
+
+
+def position(view: PositionView) -> Position:
+    """A position's read model as the API shows it."""
+    return Position(
+        portfolio_id=view.portfolio,
+        symbol=view.symbol,
+        quantity=view.quantity,
+        avg_price=_per_share(view.buy_value, view.quantity),
+        buy_value=_number(view.buy_value),
+        buy_charges=_number(view.buy_charges),
+        opened_at=view.opened_at.astimezone(IST),
+        last_updated=view.last_updated.astimezone(IST),
+    )
+
+
+def order(view: OrderView) -> Order:
+    """An order's read model as the API shows it."""
+    done = view.executed_at is not None
+    return Order(
+        order_id=view.order_id,
+        run_id=view.run_id,
+        portfolio_id=view.portfolio,
+        strategy_id=view.strategy,
+        timestamp=view.decided_at.astimezone(IST),
+        symbol=view.symbol,
+        transaction_type=view.side,
+        quantity=view.quantity,
+        price=_number(view.price),
+        reason=view.reason,
+        state=view.state,
+        refusal=view.refusal or None,
+        executed_at=view.executed_at.astimezone(IST) if view.executed_at else None,
+        executed_price=_per_share(view.value, view.quantity) if done else None,
+        value=_number(view.value) if done else None,
+        charges=_number(view.charges) if done else None,
+        gross=_number(view.gross) if done else None,
+        pnl=_number(view.pnl) if done else None,
+        closed_at_last_price=view.closed_at_last_price,
+    )
+
+
+def equity(point: EquityPoint) -> Equity:
+    """A point of the equity curve as the API shows it."""
+    return Equity(point.portfolio, point.run_id, _ist(point.ts), _number(point.balance), _number(point.equity))
+
+
+def scanner_result(scan: Scan) -> ScannerResult:
+    """A scan as the API shows it."""
+    picks = [Pick(pick.symbol, pick.score, _number(pick.ltp), pick.volume) for pick in scan.picks]
+    return ScannerResult(scan.at.astimezone(IST), picks)
+
+
+def ticks(rows: TickRows) -> list[Tick]:
+    """Stored ticks as the API shows them."""
+    columns = zip(
+        rows.timestamp.tolist(), rows.symbol.texts(), rows.seq.tolist(), rows.ltp.tolist(), rows.volume.tolist(),
+        _features(rows.vwap), _features(rows.rsi), _features(rows.obi), _features(rows.sma), _features(rows.spread),
+        rows.aggressor.texts(), map(_names, rows.flags.tolist()), strict=True,
+    )  # fmt: skip
+    return [Tick(_ist(row[0]), *row) for row in columns]
+
+
+def quote(latest: LatestQuote) -> Quote:
+    """A quote from the cache as the API shows it."""
+    return Quote(
+        latest.symbol, _ist(latest.ts), latest.ts, latest.ltp, latest.volume, latest.bid, latest.ask,
+        latest.vwap, latest.rsi, latest.obi, latest.sma, "cache",
+    )  # fmt: skip
+
+
+def stored_quote(tick: Tick) -> Quote:
+    """The newest stored tick in the place of a quote."""
+    return Quote(
+        tick.symbol, tick.timestamp, tick.ts, tick.ltp, tick.volume, None, None,
+        tick.vwap, tick.rsi, tick.obi, tick.sma, "store",
+    )  # fmt: skip
+
+
+def missing(asked: Sequence[str], found: Sequence[Quote]) -> list[str]:
+    """The symbols without a quote, in the order they were asked for."""
+    known = {each.symbol for each in found}
+    return [symbol for symbol in asked if symbol not in known]
+
+
+def _number(paise: int) -> float:
+    return float(rupees(paise))
+
+
+def _per_share(value: int, quantity: int) -> float:
+    return float(Decimal((200 * value + quantity) // (2 * quantity)).scaleb(-4))  # halves up, as the tables have it
+
+
+def _ist(ts: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=ts // 1000)
+
+
+def _features(column: NDArray[np.float64]) -> list[float | None]:
+    return [None if isnan(value) else value for value in column.tolist()]
+
+
+def _names(flags: int) -> list[str]:
+    return [name for bit, name in _FLAGS.items() if flags & bit]

@@ -1,0 +1,50 @@
+"""Every service a process over real Kafka and PostgreSQL: the numbers are those of a backtest."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.distributed_rig import up_distributed
+from tests.e2e.platform_rig import FEED_KEYS, RULE_KEYS, RUN_KEYS, backtest, by_the_rules, candle_file, depth_file
+from tests.servers import Database, KafkaServer
+
+pytestmark = pytest.mark.usefixtures("bus")  # an empty Kafka
+
+
+def require_equal_to_a_backtest(data: Path, kafka: KafkaServer, database: Database, *more: str, engines: int) -> None:
+    tested = backtest(data, *more)
+    environment = kafka.environment | database.environment
+    several = ("--feature-engines", str(engines))
+    numbers = up_distributed(data, data.parent / "home", environment, *several, *more).numbers
+    assert by_the_rules(numbers) == by_the_rules(tested)
+    assert set(numbers) == {*RULE_KEYS, *RUN_KEYS, *FEED_KEYS, "restarts"}
+    assert (numbers["mode"], numbers["source"], numbers["obi"]) == ("distributed", "replay", tested["obi"])
+    assert (numbers["restarts"], numbers["feed"]["gaps"]) == (0, 0)
+    assert tested["orders"] > 100
+
+
+def test_depth_is_traded_like_a_backtest(tmp_path: Path, kafka: KafkaServer, database: Database) -> None:
+    require_equal_to_a_backtest(depth_file(tmp_path / "depth.parquet"), kafka, database, engines=2)
+
+
+def test_candles_are_traded_like_a_backtest(tmp_path: Path, kafka: KafkaServer, database: Database) -> None:
+    data = candle_file(tmp_path / "candles.parquet")
+    require_equal_to_a_backtest(data, kafka, database, "--set", "max_positions=5", "--set", "rsi_period=9", engines=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "capital", "engines"),
+    [
+        ("candles_1m_TCS_2025-01.parquet", "100000", 1),
+        ("candles_1m_2021-03-30_2021-05-07.parquet", "20000", 3),
+        ("ticks_depth_synthetic.parquet", "200000", 1),
+        ("ticks_depth_synthetic.parquet", "200000", 3),
+    ],
+)
+def test_real_files_are_traded_like_a_backtest(
+    shared_data: Path, tmp_path: Path, kafka: KafkaServer, database: Database, file: str, capital: str, engines: int
+) -> None:
+    data = tmp_path / file
+    data.symlink_to(shared_data / file)
+    require_equal_to_a_backtest(data, kafka, database, "--capital", capital, engines=engines)

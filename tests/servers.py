@@ -19,7 +19,7 @@ from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
 from quant_platform.domain.errors import UnavailableError
 from quant_platform.hosts.config import USUAL_NAMES, Settings
 from quant_platform.hosts.servers import processes
-from quant_platform.hosts.servers.fleet import Fleet
+from quant_platform.hosts.servers.fleet import SERVERS, Fleet
 from quant_platform.hosts.servers.processes import ProcessMark
 
 FORBIDDEN_TO_SKIP = os.environ.get("CI") == "true"
@@ -165,29 +165,43 @@ class Database:
         return self.server.connect(self.name)
 
 
+def require_programs(*names: str) -> None:
+    """Where a server's program cannot be had, skip the test, or fail it where nothing may be skipped."""
+    for name in names:
+        try:
+            SERVERS[name].fetch()
+        except UnavailableError as error:
+            if FORBIDDEN_TO_SKIP:
+                pytest.fail(f"CI=true, and {name} cannot be had: {error}", pytrace=False)
+            pytest.skip(f"{name} cannot be had: {error}")
+
+
 def started(fleet: Fleet, name: str) -> Fleet:
-    """Start a server; where its program cannot be had, skip the test, or fail it where nothing may be skipped."""
-    try:
-        fleet.fetch([name])
-    except UnavailableError as error:
-        if FORBIDDEN_TO_SKIP:
-            pytest.fail(f"CI=true, and {name} cannot be had: {error}", pytrace=False)
-        pytest.skip(f"{name} cannot be had: {error}")
+    require_programs(name)
     fleet.up([name], ports="free")
     return fleet
+
+
+@contextlib.contextmanager
+def temporary_home() -> Iterator[Path]:
+    """A home that PostgreSQL can enter as well, which runs as another user where we are root."""
+    home = Path(tempfile.mkdtemp(prefix="quant-tests-"))
+    home.chmod(0o711)
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def fleet() -> Iterator[Fleet]:
     """Where the servers of this session live; the kernel ends them with us, however we end."""
-    home = Path(tempfile.mkdtemp(prefix="quant-tests-"))
-    home.chmod(0o711)  # PostgreSQL runs as another user where we are root
-    fleet = Fleet(home / "servers", exit_with_parent=True)
-    try:
-        yield fleet
-    finally:
-        fleet.down()
-        shutil.rmtree(home, ignore_errors=True)
+    with temporary_home() as home:
+        fleet = Fleet(home / "servers", exit_with_parent=True)
+        try:
+            yield fleet
+        finally:
+            fleet.down()
 
 
 @pytest.fixture(scope="session")

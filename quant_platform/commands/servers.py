@@ -15,6 +15,7 @@ Examples:
   eval "$(quant servers env)"                    their addresses and passwords, for this shell
   quant servers down                             end them, keep their data
   quant servers down --purge                     and delete it
+  quant servers fetch                            have their programs on this machine, start nothing
 """
 
 servers_app = typer.Typer(
@@ -80,6 +81,14 @@ def env(
     from quant_platform.hosts.servers import commands as host
 
     host.environment(_options(names, home, config, json))
+
+
+@servers_app.command()
+def fetch(names: flags.ServerNames = None) -> None:
+    """Have their programs on this machine, so that the first start does not wait for them."""
+    from quant_platform.hosts.servers import commands as host
+
+    host.fetch(tuple(names or ()))
 
 
 def _options(names: list[str] | None, home: Path | None, config: Path | None, json: bool) -> ServersOptions:

@@ -29,6 +29,7 @@ class RecordReader(Protocol):
 
         Raises:
             UnavailableError: the bus cannot be reached, or a topic is not there yet.
+            DataError: the topic has not the partitions, or no more the records, from which reading goes on.
         """
         ...
 

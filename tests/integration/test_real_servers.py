@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import obstore
+import psutil
 import psycopg
 import pytest
 from obstore.store import S3Store
@@ -159,12 +160,41 @@ def test_s3_keeps_an_object_when_it_is_killed(s3: RealServer) -> None:
     assert httpx.get(f"{wanted.endpoint_url}/things/thing").status_code == 403
 
 
+@pytest.mark.usefixtures("kafka", "postgres", "questdb", "redis_server", "s3")
+def test_passwords_stand_in_no_log_and_on_no_command_line_and_files_with_one_are_closed_to_others(fleet: Fleet) -> None:
+    fleet.up()
+    known = fleet.environment()
+    secrets = [known[name] for name in known if "PASSWORD" in name or "SECRET" in name]
+    secrets += [urlsplit(known[name]).password or "" for name in ("QUESTDB_HTTP_URL", "REDIS_URL")]
+    assert len(secrets) == 5
+    assert all(len(secret) >= 24 for secret in secrets)
+    states = fleet.status()
+    assert [state.state for state in states] == ["running"] * 5
+    for state in states:
+        process = psutil.Process(state.pid)
+        shown = " ".join(argument for each in (process, *process.children()) for argument in each.cmdline())
+        assert not [secret for secret in secrets if secret in shown + state.log.read_text("utf-8")], state.name
+        assert state.log.stat().st_mode & 0o077 == 0
+        assert (state.log.parent / state.name).stat().st_mode & 0o077 == 0
+    assert (states[0].log.parent / "servers.json").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.usefixtures("kafka", "postgres", "questdb", "redis_server", "s3")
+def test_every_server_listens_on_this_machine_alone(fleet: Fleet) -> None:
+    fleet.up()
+    for state in fleet.status():
+        process = psutil.Process(state.pid)
+        family = (process, *process.children())
+        listening = [c for each in family for c in each.net_connections("inet") if c.status == psutil.CONN_LISTEN]
+        assert listening, state.name
+        assert {connection.laddr.ip for connection in listening} <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}, state.name
+
+
 @pytest.mark.parametrize(("forbidden", "outcome"), [(False, pytest.skip.Exception), (True, pytest.fail.Exception)])
 def test_a_program_that_cannot_be_had_skips_the_test_and_fails_it_in_ci(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forbidden: bool, outcome: type[BaseException]
 ) -> None:
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.setenv("QUANT_SERVERS_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(servers, "FORBIDDEN_TO_SKIP", forbidden)
-    with pytest.raises(outcome, match=r"kafka cannot be had.*Java 17"):
-        servers.started(Fleet(tmp_path / "servers"), "kafka")
+    with pytest.raises(outcome, match="redis cannot be had: redis-server is not installed"):
+        servers.require_programs("redis", "kafka")

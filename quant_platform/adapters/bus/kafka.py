@@ -1,5 +1,6 @@
 """The message bus on Kafka: topics are made and asked for here; records are read and written next door."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -9,10 +10,9 @@ from typing import TypeVar
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
-from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, unavailable
+from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, not_there, unavailable
 from quant_platform.adapters.bus.kafka_reader import KafkaReader, history
 from quant_platform.adapters.bus.kafka_writer import KafkaTransactionalWriter, KafkaWriter
-from quant_platform.domain.errors import UnavailableError
 from quant_platform.domain.topics import Topic
 from quant_platform.ports.bus import OnAssigned, Record
 
@@ -76,6 +76,7 @@ class KafkaBus:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another service was faster
                     raise unavailable(f"topic {name} cannot be made", error, self._options.bootstrap_servers) from None
+        self._wait_for(set(made))
 
     def partitions(self, topic: str) -> int:
         """How many partitions a topic has.
@@ -85,7 +86,7 @@ class KafkaBus:
         """
         found = self._ask(lambda: self._admin.list_topics(topic, timeout=ASK_WITHIN_S)).topics[topic]
         if found.error is not None or not found.partitions:
-            raise UnavailableError(f"topic {topic} is not there yet", "start the service that writes it")
+            raise not_there(topic)
         return len(found.partitions)
 
     def ends(self, topic: str) -> Mapping[int, int]:
@@ -180,6 +181,19 @@ class KafkaBus:
         return {
             place.partition: self._ask(partial(future.result, ASK_WITHIN_S)).offset for place, future in asked.items()
         }
+
+    def _wait_for(self, names: set[str]) -> None:
+        """A topic is made by the controller, and known to the broker that we ask a moment later."""
+        give_up = time.monotonic() + ASK_WITHIN_S
+        while missing := names - self._ask(lambda: self._admin.list_topics(timeout=ASK_WITHIN_S)).topics.keys():
+            if time.monotonic() > give_up:
+                timed_out = KafkaError(KafkaError._TIMED_OUT)
+                raise unavailable(
+                    f"topics were made but are not there: {', '.join(sorted(missing))}",
+                    timed_out,
+                    self._options.bootstrap_servers,
+                )
+            time.sleep(0.02)
 
     def _ask(self, call: Callable[[], T]) -> T:
         with named(self._options.bootstrap_servers):

@@ -29,6 +29,11 @@ def unavailable(what: str, error: KafkaException | KafkaError, servers: str) -> 
     )
 
 
+def not_there(topic: str) -> UnavailableError:
+    """The error of a topic that somebody else makes."""
+    return UnavailableError(f"topic {topic} is not there yet", "start the service that writes it")
+
+
 @contextmanager
 def named(servers: str) -> Iterator[None]:
     """Turn a client's error into ours.

@@ -4,15 +4,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, Self
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
-from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, unavailable
-from quant_platform.domain.errors import UnavailableError
+from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, not_there, unavailable
+from quant_platform.domain.errors import DataError
 from quant_platform.ports.bus import Offsets, OnAssigned, Record
 
 _MAX_POLL_MS = 300_000
 _BATCH = 10_000
 _HISTORY_WAIT_S = 0.02
+_LOST = "see whether the topic was made anew, or keeps its records for less time than this service was away"
 
 _CONSUMER = {
     "enable.auto.commit": False,
@@ -39,6 +40,7 @@ class KafkaReader:
         self._topic = topic
         self._trouble: KafkaError | None = None
         self._held: frozenset[int] = frozenset()
+        self._unproven: frozenset[int] = frozenset()  # partitions that nobody but us said are there
         self.consumer = Consumer({"bootstrap.servers": servers, "error_cb": self._on_error, **_CONSUMER, **config})
 
     @classmethod
@@ -77,8 +79,11 @@ class KafkaReader:
     @classmethod
     def of_partitions(cls, servers: str, topic: str, start: Mapping[int, int]) -> Self:
         """A reader that no group knows."""
-        reader = cls(servers, topic, {"group.id": f"reader of {topic}"})
-        reader.consumer.assign([TopicPartition(topic, partition, offset) for partition, offset in start.items()])
+        reader = cls(servers, topic, {"group.id": f"reader of {topic}", "auto.offset.reset": "error"})
+        reader._unproven = frozenset(start)
+        reader.consumer.assign(
+            [TopicPartition(topic, partition, offset or OFFSET_BEGINNING) for partition, offset in start.items()]
+        )
         return reader
 
     def poll(self, most: int, timeout_s: float) -> Sequence[Record]:
@@ -86,10 +91,12 @@ class KafkaReader:
 
         Raises:
             UnavailableError: Kafka cannot be reached, or the topic is not there yet.
+            DataError: the topic has not the partitions, or no more the records, from which reading goes on.
         """
         with named(self._servers):
             messages = self.consumer.consume(most, timeout_s)
         if not messages:
+            self._prove_partitions()
             self._look_after_trouble()
             return ()
         self._trouble = None
@@ -139,6 +146,22 @@ class KafkaReader:
     def _on_error(self, error: KafkaError) -> None:
         self._trouble = error
 
+    def _prove_partitions(self) -> None:
+        """Silence at the beginning: of partitions that are not there, nothing would ever come, not even an error."""
+        if not self._unproven:
+            return
+        with named(self._servers):
+            found = self.consumer.list_topics(self._topic, timeout=ASK_WITHIN_S).topics[self._topic]
+        if found.error is not None or not found.partitions:
+            raise not_there(self._topic)
+        if missing := self._unproven - found.partitions.keys():
+            raise DataError(
+                f"topic {self._topic} has {len(found.partitions)} partitions, "
+                f"and reading goes on in number {max(missing)}",
+                _LOST,
+            )
+        self._unproven = frozenset()
+
     def _look_after_trouble(self) -> None:
         """Silence after an error: either Kafka is away, or there was just nothing to read."""
         if self._trouble is None:
@@ -150,7 +173,13 @@ class KafkaReader:
     def _refuse(self, message: Message) -> Record:
         error = message.error()
         if error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            raise UnavailableError(f"topic {self._topic} is not there yet", "start the service that writes it")
+            raise not_there(self._topic)
+        if error is not None and error.code() == KafkaError._AUTO_OFFSET_RESET:
+            raise DataError(
+                f"topic {self._topic} has no record at the place where reading goes on "
+                f"in partition {message.partition()}",
+                _LOST,
+            )
         raise unavailable(f"topic {self._topic} cannot be read", error or KafkaError(KafkaError._FAIL), self._servers)
 
 

@@ -46,7 +46,7 @@ class KafkaWriter:
 
     def __init__(self, servers: str, config: Mapping[str, Any] | None = None) -> None:
         self._servers = servers
-        self._refused: KafkaError | None = None
+        self._refused: tuple[str, KafkaError] | None = None
         self._headers: dict[str, Headers] = {}
         self._producer = Producer(
             {
@@ -91,7 +91,8 @@ class KafkaWriter:
     def close(self) -> None:
         """Let go of the connection; what was not flushed is dropped."""
         self._producer.purge()
-        self._producer.flush(0)
+        with contextlib.suppress(KafkaException):  # a writer that was fenced off says so once more
+            self._producer.flush(0)
 
     def _send(self, topic: str, key: bytes, value: bytes, headers: Headers, partition: int | None) -> None:
         self._raise_refusal()
@@ -113,13 +114,14 @@ class KafkaWriter:
             headers = self._headers[kind] = [("schema", _SCHEMA), ("kind", kind.encode())]
         return headers
 
-    def _on_refusal(self, error: KafkaError | None, _: Message) -> None:
-        if error is not None and error.code() != KafkaError._PURGE_QUEUE:
-            self._refused = self._refused or error
+    def _on_refusal(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None and error.code() != KafkaError._PURGE_QUEUE and self._refused is None:
+            self._refused = f"a record of {len(message.value() or b'')} bytes for topic {message.topic()}", error
 
     def _raise_refusal(self) -> None:
         if self._refused is not None:
-            raise unavailable("a record could not be written", self._refused, self._servers)
+            record, error = self._refused
+            raise unavailable(f"{record} could not be written", error, self._servers)
 
 
 class KafkaTransactionalWriter(KafkaWriter):

@@ -1,4 +1,4 @@
-"""``quant servers up, down, status, env``: what the fleet does, as tables, lines for the shell or JSON."""
+"""``quant servers up, down, status, env, fetch``: what the fleet does, as tables, lines for the shell or JSON."""
 
 import shlex
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from quant_platform.domain.errors import UsageError
 from quant_platform.hosts.home import HomeFolder
 from quant_platform.hosts.look import print_json
 from quant_platform.hosts.options import PortChoice, ServersOptions
-from quant_platform.hosts.servers.fleet import Fleet, Status
+from quant_platform.hosts.servers.fleet import Fleet, Status, servers_named
 
 STYLES = {"running": "green", "stopped": "dim", "failed": "bold red"}
 
@@ -61,6 +61,18 @@ def environment(options: ServersOptions) -> None:
         return
     for name, value in found.items():
         print(f"export {name}={shlex.quote(value)}")
+
+
+def fetch(names: Sequence[str]) -> None:
+    """Have the programs of these servers on this machine (of all when empty).
+
+    Raises:
+        UsageError: there is no server of this name.
+        UnavailableError: a program cannot be had.
+    """
+    for server in servers_named(names):
+        server.fetch()
+        print(f"{server.title} is there")
 
 
 def _fleet(options: ServersOptions) -> Fleet:

@@ -67,16 +67,6 @@ class Fleet:
         self._folder = folder.absolute()
         self._exit_with_parent = exit_with_parent
 
-    def fetch(self, names: Sequence[str] = ()) -> None:
-        """Have the programs of these servers (all when empty) on this machine, started or not.
-
-        Raises:
-            UsageError: there is no server of this name.
-            UnavailableError: a program cannot be had.
-        """
-        for server in _named(names):
-            server.fetch()
-
     def up(self, names: Sequence[str] = (), ports: PortChoice | None = None) -> None:
         """Start what does not run and wait until everything named answers.
 
@@ -89,12 +79,12 @@ class Fleet:
             UsageError: there is no server of this name.
             UnavailableError: some could not be started; the others run.
         """
-        chosen = _named(names)
+        wanted = servers_named(names)
         self._make_folder()
         failures: list[UnavailableError] = []
         with locked(self._folder / "lock"):
             started = []
-            for server in chosen:
+            for server in wanted:
                 with _gathered(failures):
                     if self._start(server, ports):
                         started.append(server)
@@ -112,11 +102,11 @@ class Fleet:
         Raises:
             UsageError: there is no server of this name.
         """
-        chosen = _named(names)
+        wanted = servers_named(names)
         if not self._folder.is_dir():
             return
         with locked(self._folder / "lock"):
-            for server in chosen:
+            for server in wanted:
                 kept = self._read().get(server.name)
                 if kept is None:
                     continue
@@ -138,7 +128,7 @@ class Fleet:
         """The variables under which the platform finds them, passwords included; of those once started only."""
         known = self._read()
         found: dict[str, str] = {}
-        for server in _named(names):
+        for server in servers_named(names):
             if server.name in known:
                 found |= server.environment(self._place(server, known[server.name]))
         return found
@@ -247,7 +237,12 @@ def _gathered(failures: list[UnavailableError]) -> Iterator[None]:
         failures.append(error)
 
 
-def _named(names: Sequence[str]) -> list[Server]:
+def servers_named(names: Sequence[str]) -> list[Server]:
+    """The servers of these names, all when empty.
+
+    Raises:
+        UsageError: there is none of this name.
+    """
     for name in names:
         if name not in SERVERS:
             raise UsageError(f"there is no server {name!r}", f"choose among {', '.join(SERVERS)}")

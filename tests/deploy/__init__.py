@@ -1,1 +1,1 @@
-"""What Docker, and only Docker, would otherwise find out: the compose file, the image, the .env files."""
+"""The files that deploy the platform, held against the real servers."""

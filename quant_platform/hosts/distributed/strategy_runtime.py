@@ -197,6 +197,7 @@ class StrategyRuntimeService:
         self._reader.hold(self._stream.far_ahead(FAR_AHEAD))
         self._records: Sequence[Record] = self._reader.poll(MOST, WAIT_S)
         count_read(self._records, self._health)
+        self._health.lag.labels(ENRICHED_TICKS.name).set(self._reader.lag())
 
     def process(self) -> None:
         """Merge, and have the core take what the clocks let go."""

@@ -55,6 +55,7 @@ class Ingestor:
         self._options = options
         self._health = health
         self._connected = health.gauge("quant_feed_connected", "1 while the feed is up")
+        self._in_session = health.gauge("quant_feed_in_session", "1 while the exchange trades")
         self._gaps = health.gauge("quant_feed_gaps_total", "Gaps in the session's feed")
         self._reconnects = health.gauge("quant_feed_reconnects_total", "Times the feed came back")
 
@@ -81,6 +82,7 @@ class Ingestor:
         market = await self._market()
         writer = bus.writer()
         try:
+            self._in_session.set_function(lambda: float(market.in_session()))
             universe = await market.universe(whole=self._options.whole_universe)
             await asyncio.to_thread(self._save, universe)
             stream = self._stream(market, universe, writer, bus.partitions(EQUITY_TICKS.name))

@@ -52,7 +52,7 @@ def initialise(checkout: Path, *arguments: str) -> None:
     assert cli.run_command(["init", "--folder", str(checkout), *arguments]) == 0
 
 
-@pytest.mark.parametrize("before", [(), ("-f", "infra/docker-compose.yml")])
+@pytest.mark.parametrize("before", [(), ("--env-file", ".env", "-f", "infra/docker-compose.yml")])
 def test_compose_takes_the_file_from_the_root_and_by_its_name(
     compose: Sequence[str], checkout: Path, before: Sequence[str]
 ) -> None:

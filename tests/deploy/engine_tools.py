@@ -1,6 +1,5 @@
-"""Compose and buildah for the tests: the system's own, or compiled once into the cache that all checkouts share."""
+"""Docker Compose for the tests: the system's own, or compiled once into the cache that all checkouts share."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -9,7 +8,6 @@ from typing import NoReturn
 
 import pytest
 
-from quant_platform.domain.errors import UnavailableError
 from quant_platform.hosts.servers.programs import NATIVE, cache_folder, locked, program, run_or_explain
 from tests.servers import FORBIDDEN_TO_SKIP
 
@@ -56,13 +54,3 @@ def _compiled_compose() -> Path:
             )
             unfinished.rename(folder)
     return folder / "docker-compose"
-
-
-def require_root() -> None:
-    """Images are built here with debootstrap, which only root can run.
-
-    Raises:
-        UnavailableError: this is not root.
-    """
-    if os.geteuid() != 0:
-        raise UnavailableError("building an image without Docker needs root", "run this test as root")

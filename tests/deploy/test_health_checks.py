@@ -45,14 +45,6 @@ def silent_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-@pytest.fixture
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((ADDRESS, 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 class Answering(BaseHTTPRequestHandler):
     """Answers what the test wants to its path, and 404 to all others."""
 

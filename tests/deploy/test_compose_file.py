@@ -2,18 +2,24 @@
 
 import re
 import tomllib
+import zipfile
 from collections.abc import Mapping
 from graphlib import TopologicalSorter
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import BaseModel
 
 from quant_platform.hosts.config import PREFIX, USUAL_NAMES, Settings
 from quant_platform.hosts.distributed.service import NAMES
 from quant_platform.hosts.installation import BROKER_FILE, FIRST_KEY, SECRETS
 from quant_platform.hosts.servers.kafka import _PROPERTIES as NATIVE_KAFKA
+from quant_platform.hosts.servers.programs import jars
+from quant_platform.hosts.servers.questdb import _SETTINGS as NATIVE_QUESTDB
 from tests.deploy.compose_file import DOCUMENT, FILE, OURS, REPOSITORY, SERVERS, SERVICES, TEXT, environment, variables
+from tests.servers import require_programs
 
 NO_SETTINGS = {"QUANT_EXCHANGE_TOKEN"}
 """Variables of ours that docs/configuration.md lists beside the settings."""
@@ -84,6 +90,17 @@ def test_kafka_is_set_up_as_quant_servers_does_it() -> None:
     native = {f"KAFKA_{key.upper().replace('.', '_')}": value for key, _, value in lines if "{" not in value}
     assert native
     assert {name: environment("kafka").get(name) for name in native} == native
+
+
+def test_questdb_is_set_up_as_quant_servers_does_it_by_settings_that_it_has() -> None:
+    assert {name: environment("questdb").get(name) for name in NATIVE_QUESTDB} == NATIVE_QUESTDB
+    require_programs("questdb")
+    [jar] = jars("questdb").glob("questdb-*.jar")
+    known = zipfile.ZipFile(jar).read("io/questdb/PropertyKey.class")
+    # What is logged is no property: QuestDB reads QDB_LOG_… elsewhere.
+    names = [name for name in environment("questdb") if not name.startswith("QDB_LOG_")]
+    properties = [name.removeprefix("QDB_").lower().replace("_", ".") for name in names]
+    assert [name for name in properties if name.encode() not in known] == []
 
 
 def test_only_grafana_and_the_api_can_be_reached_and_from_this_machine_only() -> None:
@@ -207,6 +224,23 @@ def test_whom_the_gateway_asks_are_the_services_that_answer() -> None:
     asked = Settings.model_validate({"api": {"services": given}}).api.services
     assert asked == {name: f"http://{name}:{port}" for name in OURS if name != "data_backfiller"}
     assert environment("system_doctor")["QUANT_API__SERVICES"] == given
+
+
+def test_grafana_finds_its_dashboards_where_they_are_mounted() -> None:
+    providers = yaml.safe_load((FILE.parent / "grafana/provisioning/dashboards/files.yaml").read_text("utf-8"))
+    paths = {provider["options"]["path"] for provider in providers["providers"]}
+    assert {f"./grafana/dashboards:{path}:ro" for path in paths} <= set(SERVICES["quant_grafana"]["volumes"])
+
+
+def test_every_variable_that_grafanas_files_name_is_given_to_it() -> None:
+    files = (FILE.parent / "grafana" / "provisioning").rglob("*.yaml")
+    named = {name for file in files for name in re.findall(r"\$\{?([A-Z][A-Z_]+)", _without_comments(file))}
+    assert named
+    assert named <= set(environment("quant_grafana"))
+
+
+def _without_comments(file: Path) -> str:
+    return "\n".join(line.partition(" #")[0] for line in file.read_text("utf-8").splitlines())
 
 
 def test_ticks_are_kept_for_a_set_time_and_not_for_ever() -> None:

@@ -1,40 +1,39 @@
 """The health checks of the compose file, run as they stand against real servers; only the port is another."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from quant_platform.hosts.health import Health, answering
-from quant_platform.hosts.servers.server import ADDRESS
-from tests.deploy.compose_file import OURS, SERVICES, health_command
-from tests.servers import KafkaServer, PostgresServer
+from quant_platform.hosts.servers.questdb import Questdb
+from quant_platform.hosts.servers.server import ADDRESS, Place
+from tests.deploy.compose_file import OURS, SERVICES, environment, health_command
+from tests.servers import KafkaServer, PostgresServer, RealServer, RedisServer, require_programs
 
 POSTGRES_PROGRAMS = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))
 
 
-def is_healthy(command: Sequence[str], port_inside: int, port: int, **environment: str) -> bool:
+def is_healthy(command: Sequence[str], port_inside: int, port: int, **variables: str) -> bool:
     """Run a check on another port than the container's; it must end by itself, as the engine demands."""
     arguments = [word.replace(str(port_inside), str(port)) for word in command]
     assert arguments != list(command)
     path = os.pathsep.join([os.environ["PATH"], *POSTGRES_PROGRAMS])
     arguments[0] = sys.executable if arguments[0] == "python" else arguments[0]
     assert shutil.which(arguments[0], path=path), f"{arguments[0]} is not here to be run"
-    done = subprocess.run(
-        arguments,
-        env={"PATH": path, **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        timeout=30,
-        check=False,
-    )
+    silent = subprocess.DEVNULL
+    variables |= {"PATH": path}
+    done = subprocess.run(arguments, env=variables, stdout=silent, stderr=silent, timeout=30, check=False)
     return done.returncode == 0
 
 
@@ -87,10 +86,51 @@ def test_postgress_check_knows_a_server_that_takes_questions(postgres: PostgresS
     assert not is_healthy(command, 5432, closed_port)
 
 
-@pytest.mark.parametrize(("service", "path"), [("questdb", "/status"), ("minio", "/minio/health/cluster")])
+def test_rediss_check_logs_in_and_pings(redis_server: RedisServer, closed_port: int) -> None:
+    redis_server.start()
+    url = urlsplit(redis_server.environment["REDIS_URL"])
+    command = health_command("redis")
+    assert is_healthy(command, 6379, url.port or 0, REDISCLI_AUTH=url.password or "")
+    assert not is_healthy(command, 6379, url.port or 0, REDISCLI_AUTH="another")
+    assert not is_healthy(command, 6379, closed_port)
+
+
+def test_minios_check_knows_a_server_that_can_write(s3: RealServer) -> None:
+    s3.start()
+    assert is_healthy(health_command("minio"), 9000, urlsplit(s3.environment["S3_ENDPOINT_URL"]).port or 0)
+
+
+def test_questdb_starts_with_the_files_environment_and_its_check_needs_no_password(tmp_path: Path) -> None:
+    require_programs("questdb")
+    (tmp_path / "questdb").mkdir()
+    with socket.create_server((ADDRESS, 0)) as http, socket.create_server((ADDRESS, 0)) as sql:
+        ports = {"http": http.getsockname()[1], "sql": sql.getsockname()[1]}
+    server = Questdb()
+    place = Place(tmp_path / "questdb", ports, dict.fromkeys(server.passwords, "secret"))
+    launch = server.launch(place)
+    given = {name: re.sub(r"\$\{.*\}", "secret", value) for name, value in environment("questdb").items()}
+    started = subprocess.Popen(
+        launch.command, env={**os.environ, **launch.environment, **given},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        give_up = time.monotonic() + 60
+        while not is_healthy(health_command("questdb"), 9000, ports["http"]):
+            assert started.poll() is None, "QuestDB ended"
+            assert time.monotonic() < give_up
+        server.check(place)
+    finally:
+        started.kill()
+        started.wait()
+
+
+@pytest.mark.parametrize(
+    ("service", "path", "status"), [("questdb", "/ping", 204), ("minio", "/minio/health/cluster", 200)]
+)
 def test_checks_over_http_want_the_right_path_and_status(
     service: str,
     path: str,
+    status: int,
     web_server: ThreadingHTTPServer,
     silent_port: int,
     closed_port: int,
@@ -98,6 +138,7 @@ def test_checks_over_http_want_the_right_path_and_status(
 ) -> None:
     command = health_command(service)
     monkeypatch.setattr(Answering, "path_known", path)
+    monkeypatch.setattr(Answering, "status", status)
     assert is_healthy(command, 9000, web_server.server_port)
     monkeypatch.setattr(Answering, "status", 503)
     assert not is_healthy(command, 9000, web_server.server_port)
@@ -126,9 +167,8 @@ def test_grafanas_check_wants_its_health_page(
     web_server: ThreadingHTTPServer, closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Answering, "path_known", "/api/health")
-    environment: Mapping[str, str] = {"no_proxy": ADDRESS}
-    assert is_healthy(health_command("quant_grafana"), 3000, web_server.server_port, **environment)
-    assert not is_healthy(health_command("quant_grafana"), 3000, closed_port, **environment)
+    assert is_healthy(health_command("quant_grafana"), 3000, web_server.server_port, no_proxy=ADDRESS)
+    assert not is_healthy(health_command("quant_grafana"), 3000, closed_port, no_proxy=ADDRESS)
 
 
 def test_the_port_that_is_asked_is_the_one_where_the_service_answers() -> None:

@@ -1,4 +1,4 @@
-"""The image, really built: small, without secrets, not root, quick to start, and a service of it lives and ends well."""
+"""The image, really built: small, without secrets, not root, quick to start; a service of it lives and ends well."""
 
 import signal
 import time

@@ -21,7 +21,7 @@ READY_WITHIN_S = 90.0
 LARGEST_MB = 1_000
 """Of what we put on the base; nearly all of it are the wheels of uv.lock."""
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # the first of them downloads and builds for minutes
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,17 @@ settings.register_profile("unhurried", settings(), deadline=None)
 settings.load_profile("unhurried")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--kills N``: how often the chaos test over the servers strikes."""
+    parser.addoption("--kills", type=int, default=50, help="of services and servers in tests/chaos")
+
+
+@pytest.fixture(scope="session")
+def kills(pytestconfig: pytest.Config) -> int:
+    """How often the chaos test strikes."""
+    return int(pytestconfig.getoption("--kills"))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real market data, which is never part of the repository."""

@@ -256,6 +256,13 @@ def database_on(postgres: PostgresServer) -> Iterator[Database]:
 
 
 @pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[Database]:
+    """A database of the test's own."""
+    with database_on(postgres) as found:
+        yield found
+
+
+@pytest.fixture
 def empty_questdb(questdb: QuestdbServer) -> QuestdbServer:
     """A QuestDB that runs, without a table."""
     questdb.start()
@@ -270,10 +277,3 @@ def empty_redis(redis_server: RedisServer) -> RedisServer:
     with redis_server.client() as client:
         client.flushall()
     return redis_server
-
-
-@pytest.fixture
-def database(postgres: PostgresServer) -> Iterator[Database]:
-    """A database of the test's own."""
-    with database_on(postgres) as found:
-        yield found

@@ -15,7 +15,8 @@ Examples:
   quant service strategy_runtime --portfolio second --set max_positions=5
 
 \b
-Services: api_gateway, upstox_ingestor, feature_engine, market_persistor, strategy_runtime.
+Services: upstox_ingestor, feature_engine, market_persistor, market_scanner, strategy_runtime, api_gateway,
+system_doctor.
 Servers stand in the settings (KAFKA_BOOTSTRAP_SERVERS, POSTGRES_HOST, …); `quant servers up` starts some here.
 QUANT_SERVICE__PORT is the port of /healthz, /readyz and /metrics.
 """

@@ -109,6 +109,7 @@ class Settings(Frozen):
     runtime: servers.RuntimeSettings = servers.RuntimeSettings()
     service: servers.ServiceSettings = servers.ServiceSettings()
     api: servers.ApiSettings = servers.ApiSettings()
+    doctor: servers.DoctorSettings = servers.DoctorSettings()
 
     _sources: Mapping[tuple[str, str], str] = PrivateAttr(default_factory=dict)
     _file: Path | None = PrivateAttr(default=None)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import date, timedelta
-from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -10,11 +9,11 @@ from quant_platform.domain.errors import SafetyError
 from quant_platform.domain.instruments import Instrument
 from quant_platform.domain.session import Session, ist_date, midnight_ns, session_on
 from quant_platform.domain.ticks import NS_PER_DAY, NS_PER_MINUTE
+from quant_platform.hosts import scans
 from quant_platform.hosts.market import MarketHost
 from quant_platform.hosts.options import Source
 from quant_platform.hosts.pace import Pace
 from quant_platform.ports.clock import Clock
-from quant_platform.services.market_scanner.scanner import scan_times
 from quant_platform.services.strategy_runtime.schema import TradingSettings
 
 AFTER_CLOSE_NS = 40 * NS_PER_MINUTE
@@ -79,7 +78,7 @@ class TradingDays:
         self._scanned = scanned
         self._interval_min = interval_min
         self._claimed: date | None = None
-        self._classes = {instrument.cas_eligible for instrument in universe}
+        self._universe = universe
 
     async def run(self, day: date, resumed_at: int | None) -> None:
         """One date from where it stands to its end: ticks stored and compacted, every position closed.
@@ -102,24 +101,15 @@ class TradingDays:
 
     async def _run_session(self, session: Session) -> None:
         if self._scanned:
-            moments = scan_times(session, self._last_square_off(session), self._interval_min)
-            for moment_ns, following_ns in pairwise([*moments, session.last_close_ns]):
-                done = self._host.last_scan_ns
-                if (done is not None and moment_ns <= done) or following_ns <= self._clock.now_ns():
-                    continue  # of scans that were missed, only the newest is made up for
-                await self._pace.until(moment_ns)
+            moments = scans.moments_of(session, self._universe, self._settings, self._interval_min)
+            last = self._host.last_scan_ns
+            async for moment_ns in scans.due(moments, session.last_close_ns, last, self._pace, self._clock):
                 await self._host.scan(moment_ns)
         await self._pace.until(session.last_close_ns)
         platform = self._host.platform
         platform.on_clock(session.last_close_ns)
         platform.runtime.mark_close(session.last_close_ns)
         self._host.commit()
-
-    def _last_square_off(self, session: Session) -> int:
-        settings = self._settings
-        return max(
-            session.square_off_ns(cas, settings.square_off, settings.square_off_lead_min) for cas in self._classes
-        )
 
     def claim(self, day: date, resumed_at: int | None) -> None:
         """Make the day's folder this run's, before anything is stored in it.

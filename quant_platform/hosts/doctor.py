@@ -29,6 +29,7 @@ from quant_platform.hosts.look import print_json
 from quant_platform.hosts.options import DoctorOptions
 from quant_platform.kernel import cache_folder
 from quant_platform.protocol.upstox import paths
+from quant_platform.services.system_doctor.servers import judge_servers
 from quant_platform.services.system_doctor.verdict import Level, Probes, Verdict, is_broken, judge
 
 NETWORK_TIMEOUT_S = 2.0
@@ -48,13 +49,32 @@ def run(options: DoctorOptions) -> bool:
     Raises:
         ConfigurationError: a setting is unknown or ill-typed.
     """
-    verdicts = judge(probe(options))
+    verdicts = verdicts_on(options)
     if options.json:
         lines = [verdict._asdict() | {"level": verdict.level.label} for verdict in verdicts]
         print_json({"broken": is_broken(verdicts), "verdicts": lines})
     else:
         _print(verdicts)
     return not is_broken(verdicts)
+
+
+def verdicts_on(options: DoctorOptions, *, audit: bool = True) -> list[Verdict]:
+    """A verdict for every part of this machine and, where the settings name any, of the servers and services.
+
+    Args:
+        options: home and settings.
+        audit: read every audit chain of the distributed ledger, too.
+
+    Raises:
+        ConfigurationError: a setting is unknown or ill-typed.
+    """
+    from quant_platform.hosts import server_probes  # noqa: PLC0415 - its drivers take a second to load
+
+    settings = load_settings(options.config)
+    verdicts = judge(probe(options))
+    if server_probes.has_servers(settings):
+        verdicts += judge_servers(server_probes.probe_servers(settings, audit=audit))
+    return verdicts
 
 
 def probe(options: DoctorOptions, broker_url: str = paths.API_HOST) -> Probes:

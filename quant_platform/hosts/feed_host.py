@@ -104,6 +104,30 @@ class FeedHost:
         """Name the feed that this host listens to."""
         self._feed = feed
 
+    def resume(self, subscriptions: bytes, numbers: FeedNumbers, lost_since_ns: int | None) -> None:
+        """Go on from what an earlier process knew.
+
+        Args:
+            subscriptions: snapshot of them.
+            numbers: so far.
+            lost_since_ns: from when on frames were missed (ns UTC), which the first connection repairs; None for none.
+        """
+        self._subscriptions.restore(subscriptions)
+        self.numbers = numbers
+        self.lost_since(lost_since_ns)
+
+    def lost_since(self, ts: int | None) -> None:
+        """Have the first connection repair what was missed from a moment (ns UTC) on; None for nothing."""
+        self._lost_before_start = ts
+
+    def subscriptions(self) -> bytes:
+        """Snapshot of the subscriptions."""
+        return self._subscriptions.snapshot()
+
+    def add_subscribed(self, symbols: Sequence[str]) -> None:
+        """Take in symbols whose bars an earlier process sent already; the feed is asked when one begins."""
+        self._subscriptions.add(symbols)
+
     # The feed's side.
 
     def tell_set_aside(self) -> None:

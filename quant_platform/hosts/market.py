@@ -1,7 +1,6 @@
 """The market's side of the embedded platform: its feed, its scans, and the state they are committed with."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
@@ -11,25 +10,17 @@ from quant_platform.domain.instruments import Instrument
 from quant_platform.domain.ticks import LEVELS
 from quant_platform.hosts.embedded import EmbeddedPlatform, FrameIntake
 from quant_platform.hosts.feed_host import FeedHost, FeedNumbers
-from quant_platform.ports.broker import HistorySource, Quote, QuoteSource
+from quant_platform.hosts.scans import Scan, look
+from quant_platform.ports.broker import HistorySource, QuoteSource
 from quant_platform.ports.clock import Clock
 from quant_platform.ports.ledger_views import ScanPick
 from quant_platform.services.ingestion.normalise import Normaliser
-from quant_platform.services.market_scanner.scanner import top_picks
 
 _log = structlog.get_logger(__name__)
 
 
 class Broker(QuoteSource, HistorySource, Protocol):
     """What the host asks of the broker besides the feed."""
-
-
-@dataclass(slots=True)
-class LastScan:
-    """The newest scan, for the view."""
-
-    quotes: dict[str, Quote] = field(default_factory=dict)
-    picks: list[ScanPick] = field(default_factory=list)
 
 
 class MarketHost(FeedHost):
@@ -68,19 +59,18 @@ class MarketHost(FeedHost):
         self._picks = picks
         self._save_scan = save_scan
         self.last_scan_ns: int | None = None
-        self.last_scan = LastScan()
+        self.last_scan = Scan()
 
     # Scans.
 
     async def scan(self, moment_ns: int) -> None:
         """Pick, store and subscribe; a broker that does not answer is tried again at the next scan."""
         try:
-            quotes = await self._broker.quotes(list(self._instruments.values()))
+            self.last_scan = await look(self._broker, self._instruments.values(), self._picks)
         except (BrokerError, UnavailableError) as error:
             _log.warning("a scan had no quotes", reason=str(error))
             return
-        picks = [ScanPick(*pick) for pick in top_picks(quotes, self._picks)]
-        self.last_scan = LastScan({quote.symbol: quote for quote in quotes}, picks)
+        picks = self.last_scan.picks
         self._save_scan(moment_ns, picks)
         await self.subscribe([pick.symbol for pick in picks])
         self.numbers.scans += 1
@@ -97,7 +87,7 @@ class MarketHost(FeedHost):
         """Commit what happened with the state to go on from."""
         beside = {
             "intake": self.intake.snapshot(),
-            "subscriptions": self._subscriptions.snapshot(),
+            "subscriptions": self.subscriptions(),
             "last_scan": self.last_scan_ns,
             "numbers": [self.numbers.reconnects, self.numbers.gaps, self.numbers.scans],
         }
@@ -106,8 +96,6 @@ class MarketHost(FeedHost):
     def restore(self, beside: Mapping[str, Any]) -> None:
         """Go on from what :meth:`commit` stored beside the cores' state."""
         self.intake.restore(beside["intake"])
-        self._subscriptions.restore(beside["subscriptions"])
         self.last_scan_ns = beside["last_scan"]
-        self.numbers = FeedNumbers(*beside["numbers"])
-        if self._live:
-            self._lost_before_start = self.platform.moment
+        lost_since_ns = self.platform.moment if self._live else None
+        self.resume(beside["subscriptions"], FeedNumbers(*beside["numbers"]), lost_since_ns)

@@ -102,6 +102,13 @@ class ApiSettings(Frozen):
     services: Addresses = Field(default_factory=dict)
 
 
+class DoctorSettings(Frozen):
+    """How often the system doctor looks."""
+
+    sample_s: Seconds = 5.0  # from one look at the services' metrics to the next
+    check_s: Seconds = 60.0  # from one verdict on servers and services to the next
+
+
 SERVER_VARIABLES = {
     "KAFKA_BOOTSTRAP_SERVERS": ("kafka", "bootstrap_servers"),
     "POSTGRES_HOST": ("postgres", "host"),

@@ -22,7 +22,7 @@ from quant_platform.hosts.exchange_process import ExchangeProcess, command_line,
 from quant_platform.hosts.home import HomeFolder
 from quant_platform.hosts.lockstep import LockstepDriver
 from quant_platform.hosts.options import UpOptions
-from quant_platform.hosts.pace import IN_FLIGHT_S, LockstepPace, Pace, WallPace
+from quant_platform.hosts.pace import IN_FLIGHT_S, FollowingPace, LockstepPace, Pace, WallPace
 from quant_platform.ports.broker import FeedHandler
 from quant_platform.ports.clock import Clock
 from quant_platform.protocol.upstox import paths
@@ -127,6 +127,12 @@ class Market:
             return LockstepPace(LockstepDriver(self.control, feed, self.clock))
         return WallPace(self.clock, self.speed, on_time)
 
+    def pace_beside(self, on_time: Callable[[int], None]) -> Pace:
+        """How one who has no feed keeps up with this market; where it is driven, another process drives it."""
+        if isinstance(self.clock, LockstepClock) and self.control is not None:
+            return FollowingPace(self.control.clock, self.clock, on_time)
+        return WallPace(self.clock, self.speed, on_time)
+
 
 async def open_market(options: UpOptions, settings: Settings, seek_ns: int | None) -> Market:
     """Reach Upstox, or start a simulated exchange.
@@ -144,6 +150,24 @@ async def open_market(options: UpOptions, settings: Settings, seek_ns: int | Non
         return real_market(settings, options.config)
     exchange = await start_exchange(command_line(options, seek_ns))
     return await reach_exchange(exchange.address.url, exchange.address.token, exchange)
+
+
+async def reach_market(settings: Settings, config: Path | None) -> Market:
+    """The market of the settings: Upstox, or a simulated exchange that runs at another address.
+
+    Args:
+        settings: where the address and the token stand.
+        config: the settings file, from which Upstox's token is read anew.
+
+    Raises:
+        AuthenticationError: there is no token.
+        UnavailableError: the simulated exchange does not answer.
+    """
+    upstox = settings.upstox
+    if upstox.base_url == paths.API_HOST:
+        return real_market(settings, config)
+    token = upstox.access_token.get_secret_value() if upstox.access_token else ""
+    return await reach_exchange(upstox.base_url, token)
 
 
 async def reach_exchange(url: str, token: str, exchange: ExchangeProcess | None = None) -> Market:

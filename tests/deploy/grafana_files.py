@@ -13,7 +13,6 @@ import yaml
 REPOSITORY = Path(__file__).resolve().parents[2]
 GRAFANA = REPOSITORY / "infra" / "grafana"
 PROVISIONING = GRAFANA / "provisioning"
-READER_SQL = REPOSITORY / "infra" / "postgres" / "grafana_reader.sql"
 
 INTERVAL_S = 60
 

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 import psycopg
-from prometheus_client import Metric
 
 from quant_platform.adapters.ticks.questdb import QuestdbWriter
 from quant_platform.adapters.ticks.questdb_reader import QuestdbReader
+from quant_platform.hosts.health import Health
 from quant_platform.ports.series_store import SERVICE_METRICS, Labels, MetricRows
+from quant_platform.services.system_doctor.samples import Answers, Number, metric_rows
 from tests.servers import QuestdbServer
 
 from .grafana_files import INTERVAL_S, Connection, Json, TimeRange, asked, datasources, expand, firing, panel_sql
@@ -64,13 +65,21 @@ class Metrics:
         self.writer.flush()
         self.reader.wait_until_visible(30)
 
-    def look(self, service: str, families: Iterable[Metric], seconds_ago: float, instance: str = "1") -> None:
-        """Take every number that a service's own metrics say."""
-        self.fill(
-            Sample(seconds_ago, service, sample.name, sample.value, sample.labels, instance)
-            for family in families
+    def take(self, answers: Iterable[Answers]) -> None:
+        """What services answered, as rows of the doctor's making."""
+        self.writer.append(SERVICE_METRICS, metric_rows(answers))
+        self.writer.flush()
+        self.reader.wait_until_visible(30)
+
+    def look(self, health: Health, seconds_ago: float, instance: str = "1") -> None:
+        """Take what a service would answer now."""
+        numbers = [
+            Number(sample.name, sample.labels, sample.value)
+            for family in health.registry.collect()
             for sample in family.samples
-        )
+        ]
+        asked_ns = self.now_ns - round(seconds_ago * 1e9)
+        self.take([Answers(f"{health.service}_{instance}", asked_ns, True, health.ready, numbers)])
 
     def panel(self, title: str) -> list[Json]:
         return asked(self.grafana, expand(panel_sql(title), self.chosen))

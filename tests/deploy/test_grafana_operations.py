@@ -8,6 +8,7 @@ import pytest
 
 from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS
 from quant_platform.hosts.health import Health
+from quant_platform.services.system_doctor.samples import Answers
 from tests.servers import QuestdbServer
 
 from .grafana_files import INTERVAL_S, dashboards
@@ -59,6 +60,18 @@ def test_frames_orders_and_refusals_are_counted_by_what_they_are(metrics: Metric
     assert metrics.totals("Refusals", each=1) == {"max_positions": 7}
 
 
+def test_the_first_of_its_kind_counts_where_the_service_was_looked_at_before(metrics: Metrics) -> None:
+    health = Health("feature_engine")
+    metrics.look(health, 90)
+    health.dead_letters.labels(RAW).inc()
+    health.written.labels(ENRICHED).inc(5)
+    metrics.look(health, 60)
+    health.written.labels(ENRICHED).inc()
+    metrics.look(health, 30)
+    assert [tuple(row.values()) for row in metrics.panel("Faults")] == [("dead letter", "feature_engine", RAW, 1.0)]
+    assert metrics.totals("Records written") == {f"feature_engine {ENRICHED}": 6}
+
+
 def test_time_in_each_step_is_a_share_of_the_wall(metrics: Metrics) -> None:
     steps = [Sample(ago, "feature_engine", "quant_process_step_seconds_total", value, {"step": "process"})
              for ago, value in ((90, 10.0), (30, 25.0))]  # fmt: skip
@@ -88,11 +101,11 @@ def test_latency_is_the_bucket_that_holds_the_median_and_the_99th_percentile(met
     health = Health("strategy_runtime")
     latency = health.histogram("quant_runtime_tick_to_commit_seconds", "")
     latency.observe(9.0)  # before the range's first look: counts for nothing
-    metrics.look(health.service, health.registry.collect(), 90)
+    metrics.look(health, 90)
     for seconds, orders in ((0.015, 60), (0.2, 38), (2.0, 2)):
         for _ in range(orders):
             latency.observe(seconds)
-    metrics.look(health.service, health.registry.collect(), 30)
+    metrics.look(health, 30)
     (row,) = metrics.panel("Latency, tick to commit")
     assert (row["median"], row["99th percentile"]) == (0.02, 2.5)
 
@@ -100,10 +113,10 @@ def test_latency_is_the_bucket_that_holds_the_median_and_the_99th_percentile(met
 def test_latency_above_the_last_bucket_has_no_figure(metrics: Metrics) -> None:
     health = Health("strategy_runtime")
     latency = health.histogram("quant_runtime_tick_to_commit_seconds", "")
-    metrics.look(health.service, health.registry.collect(), 90)
+    metrics.look(health, 90)
     latency.observe(0.1)
     latency.observe(60.0)
-    metrics.look(health.service, health.registry.collect(), 30)
+    metrics.look(health, 30)
     (row,) = metrics.panel("Latency, tick to commit")
     assert row["median"] == 0.12
     assert row["99th percentile"] is None
@@ -113,13 +126,12 @@ def test_faults_are_counted_by_service_and_topic(metrics: Metrics) -> None:
     engine, ingestor = Health("feature_engine"), Health("upstox_ingestor")
     gaps = ingestor.gauge("quant_feed_gaps_total", "")
     for health in (engine, ingestor):
-        health.dead_letters.labels(RAW).inc(0)
-        metrics.look(health.service, health.registry.collect(), 90)
+        metrics.look(health, 90)
     engine.dead_letters.labels(RAW).inc(4)
     engine.reopens.inc()
     gaps.set(2)
     for health in (engine, ingestor):
-        metrics.look(health.service, health.registry.collect(), 30)
+        metrics.look(health, 30)
     assert [tuple(row.values()) for row in metrics.panel("Faults")] == [
         ("dead letter", "feature_engine", RAW, 4.0),
         ("gap in the feed", "upstox_ingestor", "", 2.0),
@@ -132,13 +144,14 @@ def test_health_tells_ready_not_ready_away_and_unknown_apart(metrics: Metrics) -
         health = Health(name)
         if is_ready:
             health.working()
-        metrics.look(health.service, health.registry.collect(), 10)
+        metrics.look(health, 10)
     engine = Health("feature_engine")
     engine.working()
-    metrics.look(engine.service, engine.registry.collect(), 20)
-    metrics.fill([Sample(10, "feature_engine", "quant_service_ready", 0.0)])  # it did not answer
-    metrics.fill([Sample(10, "market_persistor", "quant_service_ready", 0.0)])  # nor did this one, ever
-    metrics.look(engine.service, engine.registry.collect(), 300, instance="2")
+    metrics.look(engine, 20)
+    moment = metrics.now_ns - 10**10
+    silent = ("feature_engine", "market_persistor")  # one that answered before, and one that never did
+    metrics.take(Answers(name, moment, False, False, None) for name in silent)
+    metrics.look(engine, 300, instance="2")
     rows = metrics.panel("Service health")
     assert [(row["Service"], row["Instance"], row["State"]) for row in rows] == [
         ("api_gateway", "1", "ready"),
@@ -148,6 +161,26 @@ def test_health_tells_ready_not_ready_away_and_unknown_apart(metrics: Metrics) -
         ("market_scanner", "1", "not ready"),
     ]
     assert rows[0]["Up for"] >= 0
+
+
+def test_verdicts_are_the_newest_the_worst_first(metrics: Metrics) -> None:
+    doctor = Health("system_doctor")
+    level = doctor.gauge("quant_doctor_level", "", "part")
+    for part, value in (("gone", 3), ("kafka", 3), ("lag default", 0), ("redis", 2)):
+        level.labels(part).set(value)
+    metrics.look(doctor, 90)
+    level.remove("gone")
+    level.labels("postgres").set(1)
+    level.labels("kafka").set(3)
+    metrics.look(doctor, 20)
+    level.labels("redis").set(0)
+    metrics.look(doctor, 5)
+    assert [tuple(row.values()) for row in metrics.panel("Verdicts")] == [
+        ("kafka", "broken"),
+        ("postgres", "note"),
+        ("lag default", "ok"),
+        ("redis", "ok"),
+    ]
 
 
 def test_a_new_questdb_shows_nothing_and_alarms_nobody(metrics: Metrics) -> None:

@@ -1,14 +1,11 @@
 """Every panel and alert of trading on a real Postgres, asked as Grafana's user, against what the ledger itself says."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import islice
 
-import psycopg
 import pytest
 from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
 
@@ -16,27 +13,24 @@ from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.adapters.ledger.tables import metadata
 from quant_platform.domain.instruments import instrument_for
 from quant_platform.domain.session import IST
-from quant_platform.hosts.servers.programs import program
 from quant_platform.ports.ledger_store import EquityRow, LedgerBlock
 from quant_platform.ports.ledger_views import ScanPick
 from tests.integration.ledger_days import NS, OPEN, request, round_trips
 from tests.servers import Database
 
 from .grafana_files import (
-    READER_SQL,
     Connection,
     Json,
     TimeRange,
     asked,
     dashboards,
-    datasources,
     expand,
     firing,
     panel_sql,
 )
+from .grafana_user import PASSWORD, as_grafana, run_reader_sql
 from .made_up_trading import CAPITAL, trade
 
-PASSWORD = "it's $ecret"
 MONDAY, WEDNESDAY = date(2026, 11, 23), date(2026, 11, 25)
 WEEK = TimeRange(datetime(2026, 11, 23, tzinfo=IST), datetime(2026, 11, 28, tzinfo=IST))
 READABLE = {
@@ -50,44 +44,6 @@ READABLE = {
     "runs",
     "scanner_results",
 }
-
-
-def run_reader_sql(database: Database, password: str | None = PASSWORD) -> "subprocess.CompletedProcess[str]":
-    """The script as Postgres' image runs it on a new database."""
-    wanted = database.settings.postgres
-    assert wanted.password is not None
-    environment = os.environ | {"PGPASSWORD": wanted.password.get_secret_value()}
-    environment.pop("GRAFANA_DB_PASSWORD", None)
-    if password is not None:
-        environment["GRAFANA_DB_PASSWORD"] = password
-    command = [
-        str(program("psql", package="postgresql-client")),
-        "-X",
-        "-q",
-        "-h",
-        wanted.host,
-        "-p",
-        str(wanted.port),
-        "-U",
-        wanted.user,
-        "-d",
-        database.name,
-    ]
-    return subprocess.run([*command, "-f", READER_SQL], env=environment, capture_output=True, text=True, check=False)
-
-
-def as_grafana(database: Database) -> Connection:
-    """Logged in as the data source logs in."""
-    source = datasources()["ledger"]
-    wanted = database.settings.postgres
-    return psycopg.connect(
-        host=wanted.host,
-        port=wanted.port,
-        user=source["user"],
-        password=PASSWORD,
-        dbname=database.name,
-        autocommit=True,
-    )
 
 
 @pytest.fixture

@@ -69,23 +69,11 @@ class Recorded:
     def _bus(self) -> KafkaBus:
         return connections.kafka(settings_of(self._kafka.environment))
 
-    @contextlib.contextmanager
-    def service(self, name: str, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    def service(
+        self, name: str, *arguments: str, **environment: str
+    ) -> contextlib.AbstractContextManager["subprocess.Popen[bytes]"]:
         """One service; killed with the block where it still runs."""
-        with (self.folder / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                [*QUANT, "service", name, *arguments],
-                cwd=self.folder,
-                env=bare_environment(**self.environment, **environment),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-            )
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
+        return service(name, *arguments, environment=self.environment | environment, folder=self.folder)
 
     def log_of(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
@@ -111,6 +99,27 @@ class Recorded:
             assert ledger.positions() == []
         with self.database.connect() as connection:
             assert connection.execute("SELECT count(*) FROM outbox").fetchone() == (0,)
+
+
+@contextlib.contextmanager
+def service(
+    name: str, *arguments: str, environment: Mapping[str, str], folder: Path
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """One service, its log in the folder; killed with the block where it still runs."""
+    with (folder / f"{name}.log").open("ab") as log:
+        process = subprocess.Popen(
+            [*QUANT, "service", name, *arguments],
+            cwd=folder,
+            env=bare_environment(**environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def up_distributed(data: Path, home: Path, environment: Mapping[str, str], *more: str) -> Outcome:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.domain.session import ns_at
-from quant_platform.domain.ticks import NS_PER_MINUTE
+from quant_platform.domain.ticks import NS_PER_MINUTE, NS_PER_MS
 
 QUANT = (sys.executable, "-m", "quant_platform.cli")
 SESSIONS = (date(2026, 7, 30), date(2026, 7, 31))
@@ -235,7 +235,7 @@ def depth_file(path: Path, rows_a_session: int = 3000, seed: int = 3) -> Path:
 
 def _depth_session(day: date, rows: int, random: np.random.Generator) -> pa.Table:
     opens = ns_at(day, clock_time(9, 14))
-    step = 377 * NS_PER_MINUTE // rows // 250_000_000 * 250_000_000
+    step = 377 * NS_PER_MINUTE // rows // NS_PER_MS * NS_PER_MS
     ts = opens + np.arange(rows) * step
     ts[1::9] = ts[0::9][: ts[1::9].size]  # some rows share a stamp
     symbol = random.integers(0, len(SYMBOLS), rows)

@@ -162,7 +162,7 @@ def test_the_documented_settings_file_holds_every_setting_with_its_default() -> 
     unset = {line.name for line in documented.describe() if line.source == "default"}
     assert unset == {
         *("upstox.api_key", "upstox.api_secret", "upstox.access_token"),
-        *("postgres.password", "questdb.pg_password"),
+        *("postgres.password", "questdb.pg_password", "questdb.keep_days"),
         *("objects.endpoint_url", "objects.access_key_id", "objects.secret_access_key"),
         "api.first_key",
     }

@@ -19,6 +19,7 @@ from quant_platform.domain.session import IST
 from quant_platform.hosts import doctor
 from quant_platform.hosts.home import HomeFolder, HomeLock
 from quant_platform.hosts.options import DoctorOptions
+from quant_platform.hosts.server_settings import SERVER_VARIABLES
 from quant_platform.ports.ledger_store import RunRequest
 from quant_platform.services.system_doctor.verdict import Level, Probes, is_broken, judge
 
@@ -225,6 +226,17 @@ def test_the_command_prints_every_verdict_and_never_the_token(
     table = capsys.readouterr().out
     assert "what to do" in table
     assert secret not in shown + table
+
+
+def test_without_servers_and_services_the_embedded_platform_alone_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SERVER_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(doctor, "clock_drift_s", lambda _: None)
+    alone = {verdict.part for verdict in doctor.verdicts_on(DoctorOptions())}
+    assert alone == {verdict.part for verdict in judge(HEALTHY)}
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    beside = {verdict.part for verdict in doctor.verdicts_on(DoctorOptions())}
+    assert beside - alone == {"redis"}
 
 
 def test_the_command_fails_when_something_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

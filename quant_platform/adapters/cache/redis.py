@@ -54,7 +54,7 @@ class RedisCache:
             UnavailableError: the server cannot be reached, or does not take them now.
             ConfigurationError: it refuses us.
         """
-        with _faults_named(), self._redis.pipeline(transaction=False) as pipeline:
+        with faults_named(), self._redis.pipeline(transaction=False) as pipeline:
             for entry in entries:
                 pipeline.set(entry.key, entry.value, ex=entry.lives_s)
             pipeline.execute()
@@ -68,7 +68,7 @@ class RedisCache:
         """
         if not keys:
             return []
-        with _faults_named():
+        with faults_named():
             return cast(list[bytes | None], self._redis.mget(keys))
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -79,7 +79,7 @@ class RedisCache:
             ConfigurationError: it refuses us.
         """
         if keys:
-            with _faults_named():
+            with faults_named():
                 self._redis.delete(*keys)
 
     def close(self) -> None:
@@ -88,7 +88,13 @@ class RedisCache:
 
 
 @contextmanager
-def _faults_named() -> Iterator[None]:
+def faults_named() -> Iterator[None]:
+    """Turn the driver's errors into those that a person should see.
+
+    Raises:
+        UnavailableError: the server cannot be reached, or does not do it now.
+        ConfigurationError: it refuses us.
+    """
     try:
         yield
     except _REFUSED as error:

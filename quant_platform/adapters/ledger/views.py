@@ -179,6 +179,14 @@ class LedgerDatabase:
                 rows = [{"timestamp": when, **pick._asdict()} for pick in picks]
                 connection.execute(insert(scanner_results), rows)
 
+    def scan_of(self, ts: int) -> list[ScanPick]:
+        """The picks kept for a moment (ns UTC), best first; empty where none were."""
+        stored = scanner_results.c
+        query = select(stored.symbol, stored.score, stored.ltp, stored.volume).where(stored.timestamp == moment(ts))
+        with self._reading() as connection:
+            rows = connection.execute(query.order_by(stored.score.desc(), stored.symbol))
+            return [ScanPick(*row) for row in rows]
+
     def closing_auction(self) -> dict[str, bool]:
         """Symbol → whether it takes part in the closing auction, of all stored instruments."""
         with self._reading() as connection:

@@ -119,7 +119,7 @@ class QuestdbWriter:
     def _in_our_words(self, table: str, error: QuestDBError) -> QuantError:
         if error.code is QuestDBErrorCode.AuthError:
             return refused_login(self._address)
-        text = " ".join(str(error).removeprefix("Could not flush buffer: ").split())
+        text = str(error).removeprefix("Could not flush buffer: ")
         if error.code is QuestDBErrorCode.BadDataFrame:
             return DataError(f"rows for QuestDB's table {table} cannot be written: {text}")
         if error.code is not QuestDBErrorCode.ServerFlushError:
@@ -148,9 +148,10 @@ class _Refusal(msgspec.Struct):
 
 def _refusal(text: str) -> _Refusal:
     try:
-        return msgspec.json.decode(text, type=_Refusal)
+        refusal = msgspec.json.decode(text, type=_Refusal)
     except msgspec.DecodeError:
-        return _Refusal(text)
+        refusal = _Refusal(text)
+    return _Refusal(" ".join(refusal.message.split()), refusal.code)
 
 
 def _frame(rows: Any) -> Any:

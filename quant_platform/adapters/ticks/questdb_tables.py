@@ -47,7 +47,7 @@ def bring_in_order(server: QuestdbHttp, keep_days: int | None) -> None:
     """
     for table in TABLES:
         server.ask(ddl(table))
-        _check_columns(server, table)
+        check_columns(server, table)
         if keep_days is not None:
             server.ask(f"ALTER TABLE {table.name} SET TTL {keep_days} DAYS")
     # A full disk stops a table for good, though what was flushed meanwhile is kept; once there is room it can go on.
@@ -56,7 +56,13 @@ def bring_in_order(server: QuestdbHttp, keep_days: int | None) -> None:
             server.ask(f"ALTER TABLE {name} RESUME WAL")
 
 
-def _check_columns(server: QuestdbHttp, table: Table[Any]) -> None:
+def check_columns(server: QuestdbHttp, table: Table[Any]) -> None:
+    """Compare a table that is there with this program's.
+
+    Raises:
+        ConfigurationError: it is of another make, or as :meth:`.QuestdbHttp.ask`.
+        UnavailableError: as :meth:`.QuestdbHttp.ask`.
+    """
     rows = server.ask(f"SELECT \"column\", type, upsertKey FROM table_columns('{table.name}')")  # noqa: S608
     found = {name: kind for name, kind, _ in rows}
     for name, kind in sql_columns(table).items():

@@ -35,25 +35,29 @@ def postgres(settings: Settings) -> SqlLedger:
         ConfigurationError: the password is missing or wrong, or the schema is newer than the program.
         UnavailableError: Postgres cannot be reached.
     """
-    return SqlLedger(_ledger_url(settings))
+    return SqlLedger(postgres_url(settings).render_as_string(hide_password=False))
 
 
 def gateway_ledger(settings: Settings) -> GatewayLedger:
     """The ledger of the settings as the API gateway sees it. Raises as :func:`postgres`."""
-    return GatewayLedger(_ledger_url(settings))
+    return GatewayLedger(postgres_url(settings).render_as_string(hide_password=False))
 
 
-def _ledger_url(settings: Settings) -> str:
+def postgres_url(settings: Settings) -> URL:
+    """Where the ledger of the settings is, with the password, which it does not show.
+
+    Raises:
+        ConfigurationError: the password is missing.
+    """
     wanted = settings.postgres
     if wanted.password is None:
         raise ConfigurationError(
             "setting postgres.password is missing",
             "set POSTGRES_PASSWORD; `quant servers env` prints that of our servers",
         )
-    url = URL.create(
+    return URL.create(
         "postgresql+psycopg", wanted.user, wanted.password.get_secret_value(), wanted.host, wanted.port, wanted.database
     )
-    return url.render_as_string(hide_password=False)
 
 
 def series_writer(settings: Settings) -> "QuestdbWriter":

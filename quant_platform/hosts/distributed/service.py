@@ -17,7 +17,9 @@ NAMES = (
     "upstox_ingestor",
     "feature_engine",
     "market_persistor",
+    "market_scanner",
     "strategy_runtime",
+    "system_doctor",
 )
 """Each is a module beside this one with ``serve(settings, options, health)``, loaded when it is the one to run."""
 

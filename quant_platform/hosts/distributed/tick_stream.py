@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 
 from quant_platform.domain.instruments import SymbolTable
-from quant_platform.domain.record_columns import bar_rows, tick_records
+from quant_platform.domain.record_columns import bar_rows, tick_batch, tick_records
 from quant_platform.domain.records import BAR, CLOCK, TICK, BarsRecord, ClockRecord, encode
 from quant_platform.domain.topics import EQUITY_TICKS
+from quant_platform.hosts.distributed.ingestor_state import Snapshot, WrittenSince
 from quant_platform.hosts.health import Health
 from quant_platform.ports.broker import Candle
 from quant_platform.ports.bus import RecordWriter
@@ -95,6 +96,44 @@ class TickStream:
         value = encode(ClockRecord(self.clock_ns, self._duplicates, implausible, last))
         for partition in self._partitions:
             self._writer.send(EQUITY_TICKS.name, "", value, CLOCK, partition)
+
+    def snapshot(self) -> tuple[bytes, bytes]:
+        """State of admission and of the normaliser."""
+        return self._admission.snapshot(), self._normaliser.snapshot()
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from what an earlier process knew. The table holds the snapshot's symbols in its order."""
+        self._admission.restore(snapshot.admission)
+        self._normaliser.restore(snapshot.normaliser)
+        self._duplicates = snapshot.duplicates
+        self.clock_ns = self.newest = snapshot.clock_ns
+
+    def catch_up(self, written: WrittenSince) -> None:
+        """Take in what an earlier process sent after its snapshot."""
+        for record in written.ticks:
+            self._table.add(record.symbol)
+        if written.ticks:
+            numbers = [self._table.number(record.symbol) for record in written.ticks]
+            batch = tick_batch(written.ticks, numbers, self._normaliser.levels)
+            self._admission.on_ticks(batch)
+            self._normaliser.carry(batch)
+            self.newest = max(self.newest, int(batch.ts.max()))
+        for clock in written.clocks.values():
+            self.clock_ns = max(self.clock_ns, clock.ts)
+            self._duplicates = max(self._duplicates, clock.duplicates)
+            counters = self._normaliser.counters
+            counters.implausible = max(counters.implausible, clock.implausible)
+        self.newest = max(self.newest, self.clock_ns)
+
+    @property
+    def symbols(self) -> Sequence[str]:
+        """Every symbol, by number."""
+        return self._table.names
+
+    @property
+    def duplicates(self) -> int:
+        """Ticks dropped as duplicates in this market so far."""
+        return self._duplicates
 
     def take_set_aside(self) -> list[SetAside]:
         """Entries of frames that cannot be true, since the last call."""

@@ -157,9 +157,11 @@ class DistributedRun:
 
         self._runtime = service("strategy_runtime", *self._of_the_runtime())
         replay = ["--whole-universe"] if self._options.source == "replay" else []
+        scanned = self._options.subscribe == "scanner"
         return [
             service("upstox_ingestor", *replay),
             *(service("feature_engine", instance=str(n)) for n in range(1, self._options.feature_engines + 1)),
+            *([service("market_scanner", "--strategy", self._options.strategy, *replay)] if scanned else []),
         ]
 
     def _config(self) -> list[str]:
@@ -184,6 +186,7 @@ class DistributedRun:
         found = dict(os.environ)
         found["QUANT_FEED__SUBSCRIBE"] = options.subscribe
         found["QUANT_SERVICE__PORT"] = "0"
+        found["QUANT_TRADING__STRATEGY"] = options.strategy  # whose parameters these are
         found |= {f"QUANT_TRADING__{name.upper()}": value for name, value in options.parameters.items()}
         if address is not None:
             found["QUANT_UPSTOX__BASE_URL"] = address.url

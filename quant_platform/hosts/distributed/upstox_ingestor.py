@@ -2,22 +2,28 @@
 
 import asyncio
 import time
-from datetime import date
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from datetime import time as clock_time
 
 from quant_platform.adapters.clock.lockstep import LockstepClock
-from quant_platform.domain.errors import UnavailableError
+from quant_platform.adapters.clock.system import SystemClock
+from quant_platform.domain.errors import BrokerError, SafetyError, UnavailableError
 from quant_platform.domain.instruments import Instrument, SymbolTable
 from quant_platform.domain.records import Reader
-from quant_platform.domain.session import session_on
-from quant_platform.domain.ticks import LEVELS
-from quant_platform.domain.topics import EQUITY_TICKS, SCANNER_SUGGESTIONS
+from quant_platform.domain.session import IST, ist_date, ns_at, session_on
+from quant_platform.domain.ticks import LEVELS, NS_PER_SECOND
+from quant_platform.domain.topics import EQUITY_TICKS, INGESTOR_STATE, SCANNER_SUGGESTIONS
 from quant_platform.hosts import wiring
-from quant_platform.hosts.config import Settings
+from quant_platform.hosts.config import Settings, load_settings
 from quant_platform.hosts.days import days_between, end_of_day
+from quant_platform.hosts.distributed import ingestor_state
 from quant_platform.hosts.distributed.connections import kafka, postgres
+from quant_platform.hosts.distributed.ingestor_state import Snapshot, WrittenSince
 from quant_platform.hosts.distributed.intake import Intake
 from quant_platform.hosts.distributed.tick_stream import TickStream
-from quant_platform.hosts.feed_host import FeedHost
+from quant_platform.hosts.feed_host import FeedHost, FeedNumbers
 from quant_platform.hosts.health import Health
 from quant_platform.hosts.options import ServiceOptions
 from quant_platform.hosts.pace import Pace
@@ -30,19 +36,72 @@ from quant_platform.services.ingestion.normalise import Normaliser
 
 FLUSH_EVERY_S = 0.1
 SUGGESTIONS_WAIT_S = 0.2
+KEEP_EVERY_S = 5.0
+"""How often a restart is provided for; what is sent in between is read back."""
+LISTED_BY = clock_time(6, 30)
+"""Upstox refreshes its list of instruments about 06:00 IST, after the token of the day before has died."""
+LOOK_EVERY_S = 1.0
 
 
 def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
     """Bring the market onto the bus until SIGTERM.
 
     Raises:
-        QuantError: any but :class:`UnavailableError`, which is waited on.
+        QuantError: any but a broker's and :class:`UnavailableError`, which are waited on.
     """
     asyncio.run(until_stopped(Ingestor(settings, options, health).run))
 
 
+@dataclass
+class Serving:
+    """One market while it is brought onto the bus."""
+
+    market: Market
+    host: FeedHost
+    stream: TickStream
+    writer: RecordWriter
+    bus: Bus
+    suggestions_from: int
+    """Offset of the scanner's next suggestion."""
+
+    def snapshot(self, offsets: Mapping[int, int]) -> Snapshot:
+        """What another process needs to go on, besides the records from these offsets on."""
+        admission, normaliser = self.stream.snapshot()
+        return Snapshot(
+            offsets=dict(offsets),
+            symbols=list(self.stream.symbols),
+            admission=admission,
+            normaliser=normaliser,
+            subscriptions=self.host.subscriptions(),
+            suggestions_from=self.suggestions_from,
+            clock_ns=self.stream.clock_ns,
+            duplicates=self.stream.duplicates,
+            reconnects=self.host.numbers.reconnects,
+            gaps=self.host.numbers.gaps,
+        )
+
+    def resume(self, snapshot: Snapshot | None, written: WrittenSince) -> None:
+        """Go on with an earlier process's subscriptions; what it missed since is a gap.
+
+        Raises:
+            SafetyError: the market stands at a moment before one that is on the bus already.
+        """
+        now_ns, sent_ns = self.market.first_ns, self.stream.clock_ns
+        if now_ns < sent_ns and now_ns != self.market.end_ns:
+            raise SafetyError(
+                f"the market's clock shows {_shown(now_ns)}, and {EQUITY_TICKS.name} has {_shown(sent_ns)} already",
+                "a simulated market that starts over needs empty topics: quant up --mode distributed makes them so",
+            )
+        if snapshot is not None:
+            numbers = FeedNumbers(snapshot.reconnects, snapshot.gaps)
+            self.host.resume(snapshot.subscriptions, numbers, written.lost_since(snapshot))
+        else:
+            self.host.lost_since(written.lost_since(None))
+        self.host.add_subscribed(written.warmed_up)
+
+
 class Ingestor:
-    """One market onto the bus, from now to its end.
+    """One market onto the bus: a simulated one to its end, the real one day after day.
 
     Args:
         settings: of the installation.
@@ -63,52 +122,80 @@ class Ingestor:
         """Run until the market is over, and then until stopped.
 
         Raises:
-            QuantError: any but :class:`UnavailableError`, which is waited on.
+            SafetyError: the market is at a moment before one that is on the bus already.
+            QuantError: any but a broker's and :class:`UnavailableError`, which are waited on.
         """
         backoff = Backoff(self._health)
         while True:
             began = time.monotonic()
             try:
                 await self._serve()
-            except UnavailableError as error:
-                await asyncio.sleep(backoff.pause_after(error, time.monotonic() - began))
-            else:
+            except (BrokerError, UnavailableError) as error:
+                # A token that died is among them: a fresh one may be set at any time.
+                trouble = UnavailableError(error.what, error.cure)
+                await asyncio.sleep(backoff.pause_after(trouble, time.monotonic() - began))
+                continue
+            if self._settings.upstox.base_url != API_HOST:
                 break
-        await stop.wait()
+            await self._rest_of_the_night()
+        while not stop.is_set():
+            self._health.turned()
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _serve(self) -> None:
         bus = kafka(self._settings)
-        await asyncio.to_thread(bus.ensure, [EQUITY_TICKS, SCANNER_SUGGESTIONS])
-        market = await self._market()
+        await asyncio.to_thread(bus.ensure, [EQUITY_TICKS, INGESTOR_STATE, SCANNER_SUGGESTIONS])
+        settings = load_settings(self._options.config)  # anew: there may be a token by now
+        market = await wiring.reach_market(settings, self._options.config)
         writer = bus.writer()
         try:
             self._in_session.set_function(lambda: float(market.in_session()))
             universe = await market.universe(whole=self._options.whole_universe)
             await asyncio.to_thread(self._save, universe)
-            stream = self._stream(market, universe, writer, bus.partitions(EQUITY_TICKS.name))
+            snapshot = await asyncio.to_thread(ingestor_state.newest, bus)
+            written = await asyncio.to_thread(
+                ingestor_state.written_since, bus, {} if snapshot is None else snapshot.offsets
+            )
+            if market.control is not None and any(clock.last for clock in written.clocks.values()):
+                return  # it was over before
+            stream = self._stream(market, universe, snapshot, writer, bus.partitions(EQUITY_TICKS.name))
+            stream.catch_up(written)
             host = FeedHost(stream, stream, market.rest, market.clock, universe)
-            await self._days(market, host, stream, writer, bus)
+            serving = Serving(market, host, stream, writer, bus, 0 if snapshot is None else snapshot.suggestions_from)
+            serving.resume(snapshot, written)
+            await self._days(serving)
             await _flushed(writer, self._health)
         finally:
             writer.close()
             await market.close()
 
-    async def _market(self) -> Market:
-        upstox = self._settings.upstox
-        if upstox.base_url == API_HOST:
-            return wiring.real_market(self._settings, self._options.config)
-        token = upstox.access_token.get_secret_value() if upstox.access_token else ""
-        return await wiring.reach_exchange(upstox.base_url, token)
+    async def _rest_of_the_night(self) -> None:
+        """Until the broker's list of the next day is out."""
+        clock = SystemClock()
+        tomorrow = ist_date(clock.now_ns()) + timedelta(days=1)
+        while clock.now_ns() < ns_at(tomorrow, LISTED_BY):
+            self._health.turned()
+            await asyncio.sleep(LOOK_EVERY_S)
 
     def _save(self, universe: list[Instrument]) -> None:
         with postgres(self._settings) as ledger:
             ledger.save_instruments(universe)
 
-    def _stream(self, market: Market, universe: list[Instrument], writer: RecordWriter, partitions: int) -> TickStream:
+    def _stream(
+        self,
+        market: Market,
+        universe: list[Instrument],
+        snapshot: Snapshot | None,
+        writer: RecordWriter,
+        partitions: int,
+    ) -> TickStream:
         table = SymbolTable()
+        listed = {instrument.symbol: instrument for instrument in universe}
+        for symbol in [] if snapshot is None else snapshot.symbols:
+            table.add(listed.get(symbol, symbol))
         keys = {instrument.instrument_key: table.add(instrument) for instrument in universe}
         live = market.control is None
-        return TickStream(
+        stream = TickStream(
             table,
             Normaliser(table, keys, LEVELS if market.depth else 0),
             writer,
@@ -117,72 +204,101 @@ class Ingestor:
             now_ns=market.clock.now_ns if live else None,
             lockstep=isinstance(market.clock, LockstepClock),
         )
+        if snapshot is not None:
+            stream.restore(snapshot)
+        return stream
 
-    async def _days(self, market: Market, host: FeedHost, stream: TickStream, writer: RecordWriter, bus: Bus) -> None:
+    async def _days(self, serving: Serving) -> None:
         """Every session of the market, its clock at each close and at the end."""
+        market, host, stream = serving.market, serving.host, serving.stream
         feed = market.feed_to(host, self._settings.feed.stall_after_s)
         host.attach(feed)
         lockstep = isinstance(market.clock, LockstepClock)
         # On the wall, ticks of the newest stamp are let go as soon as a turn of the clock brings no more of them.
         pace = market.pace_for(feed, lambda ts: stream.tell_time(max(ts, stream.newest)))
-        tasks = [asyncio.create_task(self._look_after(host, writer))]
+        tasks = [asyncio.create_task(self._look_after(serving))]
         if not lockstep:
             tasks += [asyncio.create_task(feed.run()), asyncio.create_task(market.keep_time())]
-        if self._settings.feed.subscribe == "all":
-            await host.subscribe([instrument.symbol for instrument in host.universe])
-        else:
-            tasks.append(asyncio.create_task(self._follow_suggestions(host, bus)))
         self._health.working()
         try:
+            await self._begin(serving, tasks)
             async with failing_together(tasks):
                 last = market.first_ns if market.end_ns is None else market.end_ns
                 for day in days_between(market.first_ns, last):
-                    await self._day(day, host, pace, stream, writer)
+                    await self._day(day, serving, pace)
                 stream.tell_time(stream.clock_ns + 1, last=True)  # later than every clock: else nothing lets it go
         finally:
             host.stopping = True
             await feed.disconnect("the ingestor stops")
 
-    async def _day(self, day: date, host: FeedHost, pace: Pace, stream: TickStream, writer: RecordWriter) -> None:
+    async def _begin(self, serving: Serving, tasks: list[asyncio.Task[None]]) -> None:
+        host, day = serving.host, ist_date(serving.market.first_ns)
         if self._settings.feed.subscribe == "all":
             await host.keep_day(day)
+            await host.subscribe_again()
+            await host.subscribe([instrument.symbol for instrument in host.universe])
+            return
+        await host.begin_day(day)
+        await host.subscribe_again()
+        tasks.append(asyncio.create_task(self._follow_suggestions(serving)))
+
+    async def _day(self, day: date, serving: Serving, pace: Pace) -> None:
+        stream = serving.stream
+        if self._settings.feed.subscribe == "all":
+            await serving.host.keep_day(day)
         else:
-            await host.begin_day(day)
-        session = session_on(day)
-        if session is not None:
-            await pace.until(session.last_close_ns)
-            stream.tell_time(session.last_close_ns)
-        end_ns = end_of_day(day, session, to_midnight=self._options.whole_universe)
+            await serving.host.begin_day(day)
+        hours = session_on(day)
+        if hours is not None:
+            await pace.until(hours.last_close_ns)
+            stream.tell_time(hours.last_close_ns)
+        end_ns = end_of_day(day, hours, to_midnight=self._options.whole_universe)
         await pace.until(end_ns)
         stream.tell_time(end_ns)
-        await _flushed(writer, self._health)
+        await _flushed(serving.writer, self._health)
 
-    async def _look_after(self, host: FeedHost, writer: RecordWriter) -> None:
-        """Have refusals of Kafka noticed, and show how the feed is."""
+    async def _look_after(self, serving: Serving) -> None:
+        """Have refusals of Kafka noticed, keep what a restart needs, and show how the feed is."""
+        kept_at = time.monotonic()
+        host = serving.host
         while True:
             await asyncio.sleep(FLUSH_EVERY_S)
-            await _flushed(writer, self._health)
+            await _flushed(serving.writer, self._health)
             host.tell_set_aside()
             self._connected.set(host.connected)
             self._gaps.set(host.numbers.gaps)
             self._reconnects.set(host.numbers.reconnects)
+            if time.monotonic() - kept_at >= KEEP_EVERY_S:
+                await self._keep(serving)
+                kept_at = time.monotonic()
 
-    async def _follow_suggestions(self, host: FeedHost, bus: Bus) -> None:
+    async def _keep(self, serving: Serving) -> None:
+        # The offsets first: what lies before them is in the state, and what is read again changes nothing.
+        offsets = await asyncio.to_thread(serving.bus.ends, EQUITY_TICKS.name)
+        snapshot = serving.snapshot(offsets)
+        await _flushed(serving.writer, self._health)
+        ingestor_state.keep(snapshot, serving.writer)
+
+    async def _follow_suggestions(self, serving: Serving) -> None:
         """Subscribe what the scanner picks, within a second."""
-        topic = SCANNER_SUGGESTIONS.name
-        reader = bus.reader(topic, await asyncio.to_thread(bus.ends, topic))
-        writer = bus.writer()
+        reader = serving.bus.reader(SCANNER_SUGGESTIONS.name, {0: serving.suggestions_from})
+        writer = serving.bus.writer()
         intake = Intake({"": Reader(list[str])}, writer, self._health)
-        known = {instrument.symbol for instrument in host.universe}
+        known = {instrument.symbol for instrument in serving.host.universe}
         try:
             while True:
                 records = await asyncio.to_thread(reader.poll, 100, SUGGESTIONS_WAIT_S)
-                for _, picks in intake.read(records):
+                for record, picks in intake.read(records):
                     if picks is not None:
-                        await host.subscribe([symbol for symbol in picks if symbol in known])
+                        await serving.host.subscribe([symbol for symbol in picks if symbol in known])
+                    serving.suggestions_from = record.offset + 1
         finally:
             writer.close()
             reader.close()
+
+
+def _shown(ts: int) -> str:
+    return f"{datetime.fromtimestamp(ts // NS_PER_SECOND, IST):%Y-%m-%d %H:%M:%S}"
 
 
 async def _flushed(writer: RecordWriter, health: Health) -> None:

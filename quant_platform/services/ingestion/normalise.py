@@ -89,12 +89,13 @@ class Normaliser:
 
     Attributes:
         counters: of the run so far.
+        levels: as given.
     """
 
     def __init__(self, table: SymbolTable, keys: Mapping[str, int], levels: int = LEVELS) -> None:
         self._table = table
         self._keys = keys
-        self._levels = levels
+        self.levels = levels
         self._ranks: list[int] = []
         self._last: dict[int, _Last] = {}
         self._set_aside: deque[SetAside] = deque(maxlen=SET_ASIDE_KEPT)
@@ -148,6 +149,15 @@ class Normaliser:
         self._last = {self._table.add(symbol): _Last(*carried) for symbol, carried in values["last"].items()}
         self.counters = FrameCounters(**values["counters"])
 
+    def carry(self, ticks: TickBatch) -> None:
+        """Carry forward from ticks that another process made of frames, in their order."""
+        for number, ts, price, volume in zip(
+            ticks.symbol.tolist(), ticks.ts.tolist(), ticks.ltp.tolist(), ticks.volume.tolist(), strict=True
+        ):
+            day, carried = trading_day(ts), self._last.get(number)
+            if carried is None or carried.day <= day:
+                self._last[number] = _Last(day, price, volume)
+
     def _rows(self, frame: wire.FeedResponse, ts: int, doubt: str) -> list[_Row]:
         """The entries that are ticks, as they stand in the frame. Written for speed: it runs once a tick."""
         if len(self._ranks) != len(self._table):
@@ -197,7 +207,7 @@ class Normaliser:
     def _batch(self, rows: list[_Row], ts: int) -> TickBatch:
         n = len(rows)
         _, numbers, prices, volumes, averages, books = zip(*rows, strict=True)
-        depth = _depth(books) if self._levels and any(books) else np.zeros((4, n, self._levels), np.int32)
+        depth = _depth(books) if self.levels and any(books) else np.zeros((4, n, self.levels), np.int32)
         return TickBatch(
             np.full(n, ts, np.int64),
             np.array(numbers, np.int32),

@@ -58,9 +58,17 @@ class Merge:
             for number, partition in self._partitions.items()
         }
 
-    def waiting(self, number: int) -> int:
-        """How many records of a partition wait for a clock."""
-        return len(self._partitions[number].waiting)
+    def far_ahead(self, most: int) -> set[int]:
+        """Partitions that have shown a clock later than another's, and of which more records than this wait for it.
+
+        One whose own clock is the least is never among them: what lets it go stands further on in itself.
+        """
+        least = min(partition.clock for partition in self._partitions.values())
+        return {
+            number
+            for number, partition in self._partitions.items()
+            if len(partition.waiting) > most and partition.clock > least
+        }
 
     def add(self, number: int, offset: int, ts: int, symbol: str, content: Any) -> None:
         """Take a partition's next record.

@@ -73,8 +73,8 @@ class TradingStream:
         return self._merge.following
 
     def far_ahead(self, most: int) -> set[int]:
-        """Partitions of which more records than this wait for the others."""
-        return {number for number in self._merge.following if self._merge.waiting(number) > most}
+        """Partitions of which more records than this wait for the clocks of others."""
+        return self._merge.far_ahead(most)
 
     def add_tick(self, partition: int, offset: int, tick: EnrichedRecord) -> None:
         """A partition's next record: a tick."""

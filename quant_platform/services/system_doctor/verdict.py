@@ -170,13 +170,24 @@ def _calendar(probes: Probes) -> Verdict:
 def _clock(probes: Probes) -> Verdict:
     if probes.clock_drift_s is None:
         return Verdict("clock", Level.NOTE, "not measured: Upstox cannot be reached", "")
-    drift = f"{probes.clock_drift_s:+.1f} s against Upstox"
+    return judge_drift("clock", probes.clock_drift_s, "Upstox")
+
+
+def judge_drift(part: str, drift_s: float, against: str) -> Verdict:
+    """How far our clock is from another one.
+
+    Args:
+        part: as printed.
+        drift_s: our clock less theirs, in seconds.
+        against: whose clock that is.
+    """
+    drift = f"{drift_s:+.1f} s against {against}"
     cure = "let the system set its clock by network time (timedatectl set-ntp true)"
-    if abs(probes.clock_drift_s) >= DRIFT_BROKEN_S:
-        return Verdict("clock", Level.BROKEN, drift, cure)
-    if abs(probes.clock_drift_s) >= DRIFT_WARNING_S:
-        return Verdict("clock", Level.WARNING, drift, cure)
-    return Verdict("clock", Level.OK, drift, "")
+    if abs(drift_s) >= DRIFT_BROKEN_S:
+        return Verdict(part, Level.BROKEN, drift, cure)
+    if abs(drift_s) >= DRIFT_WARNING_S:
+        return Verdict(part, Level.WARNING, drift, cure)
+    return Verdict(part, Level.OK, drift, "")
 
 
 def _token(probes: Probes) -> Verdict:

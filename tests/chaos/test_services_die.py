@@ -1,0 +1,176 @@
+"""Services killed and servers restarted at seeded moments of a run: the ledger is that of an undisturbed one."""
+
+import contextlib
+import json
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.platform_rig import QUANT, backtest, bare_environment, by_the_rules, depth_file, replay_of
+from tests.servers import Database, KafkaServer, RealServer
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("bus")]
+
+VICTIMS = ("feature_engine 1", "feature_engine 2", "strategy_runtime 1")
+KILLS_A_SERVER_RESTART = 6
+TICKS_A_KILL = 18_000
+RECOVERED_WITHIN_S = 90
+
+
+class Platform:
+    """``quant up --mode distributed`` on its way, and the services that it started.
+
+    Args:
+        process: of ``quant up``.
+    """
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    @property
+    def runs(self) -> bool:
+        return self._process.poll() is None
+
+    def service(self, victim: str) -> psutil.Process | None:
+        """The process of "name instance" now."""
+        name, instance = victim.split()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self._process.pid).children():
+                with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                    words = child.cmdline()
+                    if name in words and words[words.index("--instance") + 1] == instance:
+                        return child
+        return None
+
+    def works(self, victim: str) -> bool:
+        """Whether a service has processed records since its start."""
+        process = self.service(victim)
+        return process is not None and _committed(process) > 0
+
+
+def _committed(process: psutil.Process) -> float:
+    """Turns that had records and were committed, as the service tells it; 0 while it does not answer."""
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, httpx.HTTPError):
+        for connection in process.net_connections("inet"):
+            if connection.status == psutil.CONN_LISTEN:
+                text = httpx.get(f"http://127.0.0.1:{connection.laddr.port}/metrics", timeout=2).text
+                numbers = {
+                    sample.name: sample.value
+                    for family in text_string_to_metric_families(text)
+                    for sample in family.samples
+                }
+                return min(
+                    numbers.get("quant_bus_records_read_total", 0), numbers.get("quant_process_commits_total", 0)
+                )
+    return 0
+
+
+class Executioner:
+    """Kills and restarts by chance, and times how long it takes until the work goes on.
+
+    Args:
+        platform: of the run.
+        servers: name → server that may be restarted.
+        seed: of the chance.
+    """
+
+    def __init__(self, platform: Platform, servers: Mapping[str, RealServer], seed: int) -> None:
+        self._platform = platform
+        self._servers = servers
+        self._chance = random.Random(seed)
+        self._down: dict[str, float] = {}  # victim → moment of its kill
+        self.done: list[str] = []
+        self.recoveries: list[float] = []
+
+    def strike(self, times: int) -> None:
+        """Kill so many times; a service is killed again only after it has worked again."""
+        for number in range(times):
+            if number % KILLS_A_SERVER_RESTART == KILLS_A_SERVER_RESTART - 1:
+                self.wait()
+                name = self._chance.choice(sorted(self._servers))
+                self._servers[name].kill()
+                time.sleep(self._chance.random() * 2)
+                self._servers[name].start()
+                self.done.append(name)
+                continue
+            self._patiently(lambda: len(self._down) < len(VICTIMS))
+            victim = self._chance.choice([each for each in VICTIMS if each not in self._down])
+            process = self._platform.service(victim)
+            assert process is not None, f"the run was over after {number} kills"
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
+            self._down[victim] = time.monotonic()
+            self.done.append(victim)
+            self._rest(self._chance.random() * 2)
+        self.wait()
+
+    def _rest(self, seconds: float) -> None:
+        due = time.monotonic() + seconds
+        self._patiently(lambda: time.monotonic() > due)
+
+    def wait(self) -> None:
+        """Until every service works again."""
+        self._patiently(lambda: not self._down)
+
+    def _patiently(self, happened: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + RECOVERED_WITHIN_S
+        while True:
+            for victim, since in list(self._down.items()):
+                if self._platform.works(victim):
+                    self.recoveries.append(time.monotonic() - since)
+                    del self._down[victim]
+            if happened():
+                return
+            assert self._platform.runs, f"the run was over after {len(self.done)} kills; {self._down} were down"
+            assert time.monotonic() < deadline, f"{self._down} did not come back"
+            time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def running(data: Path, home: Path, environment: Mapping[str, str]) -> Iterator["subprocess.Popen[str]"]:
+    command = [*QUANT, "up", "--mode", "distributed", "--feature-engines", "2", *replay_of(data, home)]
+    with (home.parent / "stderr.txt").open("ab") as log:
+        process = subprocess.Popen(
+            command, cwd=home.parent, env=bare_environment(**environment), stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_run_whose_services_and_servers_die_ends_like_one_in_which_nothing_died(
+    tmp_path: Path, kafka: KafkaServer, database: Database, kills: int
+) -> None:
+    data = depth_file(tmp_path / "depth.parquet", rows_a_session=kills * TICKS_A_KILL // 2)
+    undisturbed = by_the_rules(backtest(data))
+    environment = kafka.environment | database.environment
+    servers = {"kafka": kafka, "postgres": database.server}
+    with running(data, tmp_path / "home", environment) as process:
+        platform = Platform(process)
+        executioner = Executioner(platform, servers, seed=kills)
+        deadline = time.monotonic() + RECOVERED_WITHIN_S
+        while not all(platform.works(victim) for victim in VICTIMS):
+            assert time.monotonic() < deadline, (tmp_path / "stderr.txt").read_text()
+            time.sleep(0.2)
+        executioner.strike(kills)
+        out, _ = process.communicate(timeout=600)
+        assert process.returncode == 0, (tmp_path / "stderr.txt").read_text()
+    numbers = json.loads(out.splitlines()[-1])
+    assert by_the_rules(numbers) == undisturbed
+    assert len(executioner.done) == kills
+    assert numbers["restarts"] == sum(victim in VICTIMS for victim in executioner.done)
+    p50, p99 = np.percentile(executioner.recoveries, (50, 99))
+    print(f"{len(executioner.recoveries)} recoveries from kill to first record: p50 {p50:.1f} s, p99 {p99:.1f} s")
+    with database.connect() as connection:
+        assert connection.execute("SELECT count(*) FROM outbox").fetchone() == (0,)

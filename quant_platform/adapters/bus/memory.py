@@ -82,6 +82,15 @@ class MemoryBus:
         """
         return {number: len(records) for number, records in enumerate(self.records_of(topic))}
 
+    def behind(self, group: str, topic: str) -> int:
+        """Offsets of a topic that a group has not committed yet.
+
+        Raises:
+            UnavailableError: the topic is not there yet.
+        """
+        committed = self.group(group, topic).committed
+        return sum(end - committed.get(number, 0) for number, end in self.ends(topic).items())
+
     def group_reader(self, group: str, member: str, topic: str, on_assigned: OnAssigned | None = None) -> GroupReader:
         """A reader that shares a topic with its group; see :class:`~quant_platform.ports.bus.Bus`."""
         reader = _MemoryGroupReader(self, group, member, topic, on_assigned)
@@ -179,6 +188,9 @@ class _MemoryGroupReader(_MemoryReader):
     def commit(self, offsets: Offsets) -> None:
         self.require_member()
         self.move(offsets)
+
+    def positions(self) -> Offsets:
+        return {(self._topic, number): place for number, place in self._places.items()}
 
     def membership(self) -> _Membership:
         return _Membership(self._name, self._topic, self)

@@ -18,8 +18,8 @@ import pytest
 from quant_platform.hosts.health import Health, answering
 from quant_platform.hosts.servers.questdb import Questdb
 from quant_platform.hosts.servers.server import ADDRESS, Place
-from tests.deploy.compose_file import OURS, SERVICES, environment, health_command
-from tests.servers import KafkaServer, PostgresServer, RealServer, RedisServer, require_programs
+from tests.deploy.compose_file import DOCUMENT, OURS, SERVICES, environment, health_command
+from tests.servers import KafkaServer, PostgresServer, RealServer, require_programs
 
 POSTGRES_PROGRAMS = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))
 
@@ -86,13 +86,28 @@ def test_postgress_check_knows_a_server_that_takes_questions(postgres: PostgresS
     assert not is_healthy(command, 5432, closed_port)
 
 
-def test_rediss_check_logs_in_and_pings(redis_server: RedisServer, closed_port: int) -> None:
-    redis_server.start()
-    url = urlsplit(redis_server.environment["REDIS_URL"])
+def test_redis_starts_with_the_files_configuration_and_its_check_logs_in(tmp_path: Path, closed_port: int) -> None:
+    require_programs("redis")
+    content = DOCUMENT["configs"]["redis"]["content"]
+    written = re.sub(r"\$\{.*\}", "secret", content).replace("/data", str(tmp_path))
+    assert written.count("secret") == written.count(str(tmp_path)) == 1
+    (tmp_path / "redis.conf").write_text(written, "utf-8")
+    program = SERVICES["redis"]["command"][0]
+    started = subprocess.Popen(
+        [program, str(tmp_path / "redis.conf"), "--bind", ADDRESS, "--port", str(closed_port)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
     command = health_command("redis")
-    assert is_healthy(command, 6379, url.port or 0, REDISCLI_AUTH=url.password or "")
-    assert not is_healthy(command, 6379, url.port or 0, REDISCLI_AUTH="another")
-    assert not is_healthy(command, 6379, closed_port)
+    try:
+        give_up = time.monotonic() + 60
+        while not is_healthy(command, 6379, closed_port, REDISCLI_AUTH="secret"):
+            assert started.poll() is None, "Redis ended"
+            assert time.monotonic() < give_up
+        assert not is_healthy(command, 6379, closed_port, REDISCLI_AUTH="another")
+    finally:
+        started.kill()
+        started.wait()
+    assert not is_healthy(command, 6379, closed_port, REDISCLI_AUTH="secret")
 
 
 def test_minios_check_knows_a_server_that_can_write(s3: RealServer) -> None:

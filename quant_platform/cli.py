@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from quant_platform.commands import api_key, backup, download, look, run, servers, service
+from quant_platform.commands import api_key, backup, download, init, look, run, servers, service
 from quant_platform.domain.errors import QuantError
 
 EXAMPLES = """\b
@@ -61,6 +61,7 @@ run.register(app)
 look.register(app)
 backup.register(app)
 download.register(app)
+init.register(app)
 servers.register(app)
 service.register(app)
 api_key.register(app)

@@ -88,11 +88,30 @@ def _forget_old_builds(base: Path, current: Path) -> None:
             shutil.rmtree(build, ignore_errors=True)
 
 
+def _take_over(build: Path) -> None:
+    """Begin a build with the copy in ``QUANT_KERNEL_SEED``: the cache of a container is empty at every start."""
+    named = os.environ.get("QUANT_KERNEL_SEED")
+    if not named or build.exists():
+        return
+    copy = build.with_name(f"{build.name}.{os.getpid()}")
+    # Another process may have finished its copy in the meantime, which is as good as ours.
+    with contextlib.suppress(OSError):
+        seed = Path(named) / build.name
+        found = seed.stat()
+        others_may_write = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if others_may_write or (hasattr(os, "getuid") and found.st_uid not in {0, os.getuid()}):
+            return
+        shutil.copytree(seed, copy)
+        copy.rename(build)
+    shutil.rmtree(copy, ignore_errors=True)
+
+
 def cache_folder(package: Path | None = None) -> Path | None:
     """The first folder that is ours alone and writable, below which the machine code is kept.
 
     ``QUANT_KERNEL_CACHE``, when set, is the only candidate; otherwise the user's cache folder and then the
-    temporary folder are tried, so that a read-only installation works.
+    temporary folder are tried, so that a read-only installation works. A build that is not there yet is copied from
+    ``QUANT_KERNEL_SEED``, where that has it and nobody but root and us could have written it.
 
     Args:
         package: the folder of ``quant_platform``; by default the one this module stands in.
@@ -103,7 +122,10 @@ def cache_folder(package: Path | None = None) -> Path | None:
     key = cache_key(package or Path(__file__).parent)
     for base in _candidates():
         build = base / key
-        if _is_ours(base) and _is_ours(build):
+        if not _is_ours(base):
+            continue
+        _take_over(build)
+        if _is_ours(build):
             # Another process may be tidying up at the same moment.
             with contextlib.suppress(FileNotFoundError):
                 os.utime(build)

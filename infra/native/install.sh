@@ -1,5 +1,6 @@
 #!/bin/sh
-# Install from Debian's packages whatever `quant servers` needs of this system and does not find. Needs root.
+# Install from Debian's packages whatever `quant servers`, and the test that builds the image, need of this system and
+# do not find. Needs root.
 #
 # Kafka, QuestDB and MinIO themselves are fetched later, by Maven and Go. MinIO needs Go 1.24 or newer, and a Debian
 # that is older than its Go has a newer one in its backports.
@@ -19,6 +20,8 @@ need maven mvn
 need postgresql "postgres $(echo /usr/lib/postgresql/*/bin/postgres)"
 need redis-server redis-server
 need golang go
+need buildah buildah
+need debootstrap "debootstrap /usr/sbin/debootstrap"
 
 if [ -z "$missing" ]; then
     echo "nothing is missing"

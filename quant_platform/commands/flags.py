@@ -169,6 +169,13 @@ Ports = Annotated[
 ]
 Purge = Annotated[bool, typer.Option("--purge", help="Delete data, ports and passwords too.")]
 
+# The installation.
+
+Checkout = Annotated[
+    Path, typer.Option("--folder", metavar="DIR", help="Root of the checkout. [default: here]", show_default=False)
+]
+Demo = Annotated[bool, typer.Option("--demo", help="A simulated exchange instead of Upstox.")]
+
 # Everywhere.
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object last on standard output.")]

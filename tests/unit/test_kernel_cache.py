@@ -179,6 +179,26 @@ def test_only_builds_unused_for_a_week_are_removed(
     assert {entry.name for entry in base.iterdir()} == {current.name, "0" * 16, "not-a-build"}
 
 
+def test_an_empty_cache_begins_with_what_the_image_brought_along(package: Path, tmp_path: Path) -> None:
+    seed, cache = tmp_path / "seed", tmp_path / "cache"
+    assert run(package, PROGRAM, QUANT_KERNEL_CACHE=str(seed)) == "60 compiled"
+    for _ in range(2):
+        assert run(package, PROGRAM, QUANT_KERNEL_SEED=str(seed), QUANT_KERNEL_CACHE=str(cache)) == "60 hit"
+    [build] = cache.iterdir()
+    assert {file.name for file in files(build)} == {file.name for file in files(seed / build.name)}
+    (package / "domain" / "callee.py").write_text(CALLEE.format(factor=11))
+    assert run(package, PROGRAM, QUANT_KERNEL_SEED=str(seed), QUANT_KERNEL_CACHE=str(cache)) == "66 compiled"
+
+
+def test_a_seed_that_others_can_write_is_not_taken(package: Path, tmp_path: Path) -> None:
+    seed = tmp_path / "seed"
+    assert run(package, PROGRAM, QUANT_KERNEL_CACHE=str(seed)) == "60 compiled"
+    [build] = seed.iterdir()
+    build.chmod(0o777)
+    cache = str(tmp_path / "cache")
+    assert run(package, PROGRAM, QUANT_KERNEL_SEED=str(seed), QUANT_KERNEL_CACHE=cache) == "60 compiled"
+
+
 def test_a_kernel_outside_the_hashed_sources_is_compiled_but_not_kept(package: Path, tmp_path: Path) -> None:
     (package.parent / "own_strategy.py").write_text(CALLER)
     program = PROGRAM.replace("quant_platform.services.caller", "own_strategy")

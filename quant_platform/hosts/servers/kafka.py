@@ -76,5 +76,6 @@ class Kafka:
 def _format(run: list[str], properties: Path, data: Path) -> None:
     shutil.rmtree(data, ignore_errors=True)
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    command = [*run, "kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", str(properties)]
+    # One in 64 begins with a dash, and would be taken for an option if it stood by itself.
+    command = [*run, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "--config", str(properties)]
     run_or_explain(command, f"Kafka could not format {data}", "look at the disk's space and rights")

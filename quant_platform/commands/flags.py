@@ -145,6 +145,9 @@ Home = Annotated[
     Path | None,
     typer.Option("--home", metavar="DIR", help="Where ledger and ticks are kept. [default: user_data]"),
 ]
+LedgerMode = Annotated[
+    UpMode, typer.Option("--mode", help="embedded: the ledger of the home; distributed: that of Postgres.")
+]
 Portfolio = Annotated[str, typer.Option("--portfolio", metavar="NAME", help="Which portfolio of the ledger.")]
 OnePortfolio = Annotated[
     str | None, typer.Option("--portfolio", metavar="NAME", help="Only of this portfolio. [default: all]")

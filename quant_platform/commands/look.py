@@ -2,7 +2,6 @@
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that --help answers at once
 
 import sys
-from pathlib import Path
 
 import typer
 
@@ -18,6 +17,7 @@ Examples:
 PORTFOLIO_EXAMPLES = """\b
 Examples:
   quant portfolio list
+  quant portfolio list --mode distributed        that of Postgres
   quant portfolio reset default --capital 50000
 """
 TICKS_EXAMPLES = """\b
@@ -66,6 +66,7 @@ def scan(
 
 
 def orders(
+    mode: flags.LedgerMode = "embedded",
     home: flags.Home = None,
     portfolio: flags.OnePortfolio = None,
     last: flags.LastRows = 20,
@@ -75,7 +76,7 @@ def orders(
     """Print the newest orders and their reasons."""
     from quant_platform.hosts import look as host
 
-    host.orders(LookOptions(home=_home_folder(home, config), portfolio=portfolio, last=last, json=json))
+    host.orders(LookOptions(mode=mode, home=home, portfolio=portfolio, last=last, json=json, config=config))
 
 
 def ticks(
@@ -86,12 +87,14 @@ def ticks(
 ) -> None:
     """Ask the stored ticks in SQL (DuckDB)."""
     from quant_platform.hosts import stored_ticks as host
+    from quant_platform.hosts.config import load_settings
 
-    host.run(TicksOptions(query=query, home=_home_folder(home, config), json=json))
+    host.run(TicksOptions(query=query, home=home or load_settings(config).paths.home, json=json))
 
 
 @portfolio_app.command("list")
 def portfolio_list(
+    mode: flags.LedgerMode = "embedded",
     home: flags.Home = None,
     json: flags.Json = False,
     config: flags.ConfigFile = None,
@@ -99,7 +102,7 @@ def portfolio_list(
     """Print every portfolio: balance, equity, open positions, how its last run ended."""
     from quant_platform.hosts import look as host
 
-    host.portfolios(LookOptions(home=_home_folder(home, config), json=json))
+    host.portfolios(LookOptions(mode=mode, home=home, json=json, config=config))
 
 
 @portfolio_app.command("reset")
@@ -107,6 +110,7 @@ def portfolio_reset(
     name: flags.PortfolioName,
     capital: flags.Capital = None,
     yes: flags.Yes = False,
+    mode: flags.LedgerMode = "embedded",
     home: flags.Home = None,
     config: flags.ConfigFile = None,
 ) -> None:
@@ -117,7 +121,7 @@ def portfolio_reset(
         typer.confirm(f"Start portfolio {name} anew? Its open positions are given up.", abort=True)
     from quant_platform.hosts import look as host
 
-    host.reset(ResetOptions(home=_home_folder(home, config), portfolio=name, capital=capital))
+    host.reset(ResetOptions(name, mode=mode, home=home, capital=capital, config=config))
 
 
 @config_app.command("show")
@@ -144,11 +148,3 @@ def doctor(
 
     if not host.run(DoctorOptions(home=home, json=json, config=config)):
         raise typer.Exit(1)
-
-
-def _home_folder(given: Path | None, config: Path | None) -> Path:
-    if given is not None:
-        return given
-    from quant_platform.hosts.config import load_settings
-
-    return load_settings(config).paths.home

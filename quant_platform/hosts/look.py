@@ -1,6 +1,7 @@
 """``quant orders``, ``quant portfolio`` and ``quant config show``: what is stored, as tables or JSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -29,8 +30,9 @@ def orders(options: LookOptions) -> None:
 
     Raises:
         UsageError: there is no ledger yet, or it has no such portfolio.
+        UnavailableError: Postgres cannot be reached.
     """
-    with _ledger(options.home) as ledger:
+    with _ledger(options) as ledger:
         if options.portfolio is not None:
             _require_portfolio(ledger.portfolios(), options.portfolio)
         found = ledger.orders(portfolio=options.portfolio, limit=options.last)
@@ -62,9 +64,13 @@ def portfolios(options: LookOptions) -> None:
 
     Raises:
         UsageError: there is no ledger yet.
+        UnavailableError: Postgres cannot be reached.
     """
-    with _ledger(options.home) as ledger:
-        found = [_as_it_is_now(view, options.home) for view in ledger.portfolios()]
+    with _ledger(options) as ledger:
+        found = ledger.portfolios()
+    if options.mode == "embedded":
+        home = _home(options)
+        found = [_as_it_is_now(view, home) for view in found]
     if options.json:
         print_json({"portfolios": [_portfolio_json(view) for view in found]})
         return
@@ -89,10 +95,9 @@ def reset(options: ResetOptions) -> None:
     Raises:
         SafetyError: a running platform holds the home folder.
         UsageError: there is no ledger yet, or no such portfolio.
+        UnavailableError: Postgres cannot be reached.
     """
-    home = HomeFolder(options.home)
-    _require_ledger(home)
-    with HomeLock(home), SqlLedger(home.ledger) as ledger:
+    with _held_ledger(options) as ledger:
         ledger.reset(options.portfolio, options.capital)
         [view] = [view for view in ledger.portfolios() if view.name == options.portfolio]
     Console(highlight=False).print(f"portfolio {view.name} starts anew with {format_rupees(view.balance)}")
@@ -121,15 +126,42 @@ def print_json(value: Mapping[str, object]) -> None:
     print(msgspec.json.encode(value).decode(), flush=True)
 
 
-def _require_ledger(home: HomeFolder) -> None:
+def _home(options: LookOptions | ResetOptions) -> HomeFolder:
+    """The home of the options, else of the settings.
+
+    Raises:
+        UsageError: it has no ledger.
+    """
+    home = HomeFolder(options.home or load_settings(options.config).paths.home)
     if not home.ledger.is_file():
-        raise UsageError(f"there is no ledger in {home.root}", "run `quant up` first, or name another --home")
+        raise UsageError(
+            f"there is no ledger in {home.root}",
+            "run `quant up` first, name another --home, or --mode distributed for that of Postgres",
+        )
+    return home
 
 
-def _ledger(home: Path) -> LedgerDatabase:
-    folder = HomeFolder(home)
-    _require_ledger(folder)
-    return LedgerDatabase(folder.ledger)
+def _ledger(options: LookOptions) -> LedgerDatabase:
+    return _postgres(options.config) if options.mode == "distributed" else LedgerDatabase(_home(options).ledger)
+
+
+@contextmanager
+def _held_ledger(options: ResetOptions) -> Iterator[SqlLedger]:
+    """The ledger, to be changed. In Postgres whoever writes the portfolio meanwhile fails at its next commit."""
+    if options.mode == "distributed":
+        with _postgres(options.config) as ledger:
+            yield ledger
+        return
+    home = _home(options)
+    with HomeLock(home), SqlLedger(home.ledger) as ledger:
+        yield ledger
+
+
+def _postgres(config: Path | None) -> SqlLedger:
+    # Brings the clients of all servers along, which a look into a home does without.
+    from quant_platform.hosts.distributed.connections import postgres  # noqa: PLC0415
+
+    return postgres(load_settings(config))
 
 
 def _require_portfolio(known: Sequence[PortfolioView], name: str) -> None:
@@ -138,9 +170,9 @@ def _require_portfolio(known: Sequence[PortfolioView], name: str) -> None:
         raise UsageError(f"there is no portfolio {name!r}", f"the ledger has {', '.join(names) or 'none'}")
 
 
-def _as_it_is_now(view: PortfolioView, home: Path) -> PortfolioView:
+def _as_it_is_now(view: PortfolioView, home: HomeFolder) -> PortfolioView:
     """A run that is marked as running, on a home that nobody holds, was killed or stopped before its end."""
-    if view.last_run_state == "running" and lock_holder(HomeFolder(home)) is None:
+    if view.last_run_state == "running" and lock_holder(home) is None:
         return view._replace(last_run_state="interrupted")
     return view
 

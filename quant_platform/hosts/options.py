@@ -146,16 +146,20 @@ class LookOptions:
     """A look into the stored ledger, without SQL.
 
     Attributes:
-        home: folder of the ledger.
+        mode: whether it is that of the home, or that of Postgres.
+        home: folder of the ledger; None for the settings'.
         portfolio: its name, None for every one.
         last: how many rows at most, the newest ones.
         json: print one JSON object.
+        config: settings file, None for the usual places.
     """
 
-    home: Path = Path("user_data")
+    mode: UpMode = "embedded"
+    home: Path | None = None
     portfolio: str | None = None
     last: int = 20
     json: bool = False
+    config: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +167,18 @@ class ResetOptions:
     """Start a portfolio anew; what it did stays in the ledger.
 
     Attributes:
-        home: folder of the ledger.
         portfolio: its name.
-        capital: starting balance in paise, None for the default.
+        mode: whether the ledger is that of the home, or that of Postgres.
+        home: folder of the ledger; None for the settings'.
+        capital: starting balance in paise, None for the one it started with.
+        config: settings file, None for the usual places.
     """
 
-    home: Path
     portfolio: str
+    mode: UpMode = "embedded"
+    home: Path | None = None
     capital: int | None = None
+    config: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ import time
 from collections import Counter
 from typing import Any
 
-import structlog
 from rich.console import Console
 
 from quant_platform.adapters.bus.kafka import KafkaBus
 from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.domain.errors import SafetyError, UnavailableError, UsageError
 from quant_platform.domain.money import format_rupees
+from quant_platform.domain.session import IST
 from quant_platform.domain.topics import TOPICS
 from quant_platform.hosts import terminal_view
 from quant_platform.hosts.config import Settings, load_settings
@@ -37,8 +37,6 @@ LOOK_EVERY_S = 0.5
 RETRY_S = 2.0
 FORGOTTEN_WITHIN_S = 30.0
 """A service that ended counts as a member of its group until its session is over and Kafka has shared anew."""
-
-_log = structlog.get_logger(__name__)
 
 
 def run(options: UpOptions) -> None:
@@ -171,12 +169,15 @@ class DistributedRun:
             await asyncio.sleep(SHOW_EVERY_S)
 
     def _standing(self) -> str:
+        """How the portfolio stands, gross beside net; empty before its run has begun, or where Postgres is away."""
         with contextlib.suppress(UnavailableError), connections.postgres(self._settings) as ledger:
             for view in ledger.portfolios():
-                if view.name == self._options.portfolio:
+                if view.name == self._options.portfolio and view.last_run_state == "running":
+                    charges = ledger.run_summary(view.last_run).charges
                     return (
-                        f"{view.last_updated:%H:%M:%S} equity {format_rupees(view.equity)}  "
-                        f"cash {format_rupees(view.balance)}  {view.open_positions} positions"
+                        f"{view.last_updated.astimezone(IST):%H:%M:%S} IST  equity {format_rupees(view.equity)} net, "
+                        f"{format_rupees(view.equity + charges)} gross  cash {format_rupees(view.balance)}  "
+                        f"{view.open_positions} positions"
                     )
         return ""
 

@@ -111,7 +111,13 @@ class KafkaBus:
         # Not through the admin client: asked while Kafka makes its topic of offsets, librdkafka 2.16 crashes in there.
         if group not in self._askers:
             self._askers[group] = Consumer(
-                {"bootstrap.servers": self._options.bootstrap_servers, "group.id": group, "log_level": 0}
+                {
+                    "bootstrap.servers": self._options.bootstrap_servers,
+                    "group.id": group,
+                    # Else it waits for the end of a transaction that holds offsets: a dead member's takes a while.
+                    "isolation.level": "read_uncommitted",
+                    "log_level": 0,
+                }
             )
         asked = [TopicPartition(topic, number) for number in ends]
         found = self._ask(lambda: self._askers[group].committed(asked, timeout=ASK_WITHIN_S))

@@ -83,10 +83,12 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
 
     Raises:
         UsageError: the strategy or one of its parameters is not known, or is not this service's to set.
+        ConfigurationError: a setting is missing or wrong, a password among them.
         FencedError: another runtime has taken the portfolio over.
         QuantError: any but :class:`UnavailableError`, which is waited on.
     """
     plan = _plan(settings, options)
+    connections.postgres_url(settings)  # a password that is not set needs no server to be missed
     with process.stopped_by_signals() as stop, connections.redis(settings, health) as lookups:
 
         def over(_: RunSummary) -> None:

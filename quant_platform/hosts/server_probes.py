@@ -52,7 +52,7 @@ class _Ready(msgspec.Struct):
 
 def has_servers(settings: Settings) -> bool:
     """Whether anybody named a server or a service: without, the platform is the embedded one."""
-    return bool(settings.api.services) or any(_is_configured(settings, section) for section in SERVERS)
+    return bool(settings.api.services) or any(is_configured(settings, section) for section in SERVERS)
 
 
 def probe_servers(settings: Settings, *, audit: bool) -> ServerProbes:
@@ -67,7 +67,7 @@ def probe_servers(settings: Settings, *, audit: bool) -> ServerProbes:
     with ThreadPoolExecutor(len(SERVERS) + len(services)) as pool:
 
         def asked(section: str, probe: Callable[[], T]) -> Callable[[], T | Refusal | None]:
-            if not _is_configured(settings, section):
+            if not is_configured(settings, section):
                 return lambda: None
             return pool.submit(_reported, probe).result
 
@@ -98,7 +98,8 @@ def probe_servers(settings: Settings, *, audit: bool) -> ServerProbes:
         )
 
 
-def _is_configured(settings: Settings, section: str) -> bool:
+def is_configured(settings: Settings, section: str) -> bool:
+    """Whether anything of a section of the settings was set, a bucket's address where it is about objects."""
     if section == "objects" and settings.objects.endpoint_url is None:
         return False
     return any(settings.source_of(section, key) != "default" for key, _ in getattr(settings, section))

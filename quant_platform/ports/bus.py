@@ -145,9 +145,7 @@ class Bus(Protocol):
         """
         ...
 
-    def group_reader(
-        self, group: str, member: str, topic: str, on_assigned: OnAssigned | None = None, *, at_once: bool = False
-    ) -> GroupReader:
+    def group_reader(self, group: str, member: str, topic: str, on_assigned: OnAssigned | None = None) -> GroupReader:
         """A reader that shares a topic with its group and starts where the group committed, or at the beginning.
 
         Args:
@@ -155,7 +153,6 @@ class Bus(Protocol):
             member: name of this reader within it, the same after a restart.
             topic: what is read.
             on_assigned: told of newly assigned partitions.
-            at_once: when members change, share all partitions anew at once instead of moving a few; alike in a group.
         """
         ...
 

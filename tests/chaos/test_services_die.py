@@ -16,13 +16,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.platform_rig import QUANT, backtest, bare_environment, by_the_rules, depth_file, replay_of
-from tests.servers import Database, KafkaServer, RealServer
+from tests.servers import Database, KafkaServer, QuestdbServer, RealServer, RedisServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("bus")]
 
-VICTIMS = ("feature_engine 1", "feature_engine 2", "strategy_runtime 1")
+VICTIMS = ("feature_engine 1", "feature_engine 2", "market_persistor 1", "strategy_runtime 1")
 KILLS_A_SERVER_RESTART = 6
-TICKS_A_KILL = 18_000
+TICKS_A_KILL = 50_000
+"""So that there is still something to do after the last one, however fast the machine is."""
 RECOVERED_WITHIN_S = 90
 
 
@@ -149,13 +150,28 @@ def running(data: Path, home: Path, environment: Mapping[str, str]) -> Iterator[
         process.communicate()
 
 
+def require_stored_once(questdb: QuestdbServer, ticks: int) -> None:
+    """Every enriched tick is in QuestDB, none twice."""
+    deadline = time.monotonic() + RECOVERED_WITHIN_S
+    while questdb.ask("SELECT count() FROM ticks") != [[ticks]]:  # a flush is visible a moment later
+        assert time.monotonic() < deadline, (questdb.ask("SELECT count() FROM ticks"), ticks)
+        time.sleep(0.5)
+    keys = "SELECT count() FROM (SELECT DISTINCT timestamp, symbol, seq FROM ticks)"
+    assert questdb.ask(keys) == [[ticks]]
+
+
 def test_a_run_whose_services_and_servers_die_ends_like_one_in_which_nothing_died(
-    tmp_path: Path, kafka: KafkaServer, database: Database, kills: int
+    tmp_path: Path,
+    kafka: KafkaServer,
+    database: Database,
+    empty_questdb: QuestdbServer,
+    empty_redis: RedisServer,
+    kills: int,
 ) -> None:
     data = depth_file(tmp_path / "depth.parquet", rows_a_session=kills * TICKS_A_KILL // 2)
     undisturbed = by_the_rules(backtest(data))
-    environment = kafka.environment | database.environment
-    servers = {"kafka": kafka, "postgres": database.server}
+    environment = kafka.environment | database.environment | empty_questdb.environment | empty_redis.environment
+    servers = {"kafka": kafka, "postgres": database.server, "questdb": empty_questdb, "redis": empty_redis}
     with running(data, tmp_path / "home", environment) as process:
         platform = Platform(process)
         executioner = Executioner(platform, servers, seed=kills)
@@ -172,5 +188,6 @@ def test_a_run_whose_services_and_servers_die_ends_like_one_in_which_nothing_die
     assert numbers["restarts"] == sum(victim in VICTIMS for victim in executioner.done)
     p50, p99 = np.percentile(executioner.recoveries, (50, 99))
     print(f"{len(executioner.recoveries)} recoveries from kill to first record: p50 {p50:.1f} s, p99 {p99:.1f} s")
+    require_stored_once(empty_questdb, numbers["ticks"] - numbers["duplicates"])
     with database.connect() as connection:
         assert connection.execute("SELECT count(*) FROM outbox").fetchone() == (0,)

@@ -23,8 +23,8 @@ from quant_platform.domain.session import ns_at
 from quant_platform.domain.ticks import NS_PER_DAY
 from quant_platform.hosts.backups import Backup, Manifest
 from quant_platform.ports.series_store import TICKS, Place
-from tests.series import emptied, plain, reader_of, writer_of
-from tests.servers import Database, RealServer
+from tests.series import plain, reader_of, writer_of
+from tests.servers import Database, QuestdbServer, RealServer
 
 from .backup_rig import DAY, Ledger, fill, in_home, quant, refused
 from .ledger_days import tamper
@@ -198,9 +198,10 @@ def test_a_day_that_is_stored_is_kept_unless_told(
 
 
 def test_the_newest_days_of_questdb_come_back_row_by_row(
-    database: Database, questdb: RealServer, capsys: pytest.CaptureFixture[str]
+    database: Database, empty_questdb: QuestdbServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = emptied(questdb)
+    questdb = empty_questdb
+    settings = questdb.settings
     morning = ns_at(date(2026, 7, 31), time(9, 15))
     older, newer, newest = (
         rows_of(
@@ -227,7 +228,7 @@ def test_the_newest_days_of_questdb_come_back_row_by_row(
     fill(place.where, ("NSE_EQ:TCS", "NSE_EQ:INFY"))
     made = quant(capsys, place, "backup", "--to", "disk")
     everything = stored()
-    emptied(questdb)
+    questdb.clear()
     away = Ledger(database.url, place.flags, place.environment | {"QUESTDB_HTTP_URL": "http://127.0.0.1:9"})
     before = place.rows(), place.epoch()
     code, _ = refused(capsys, away, "restore", made["backup"], "--from", "disk", "--replace")
@@ -239,7 +240,7 @@ def test_the_newest_days_of_questdb_come_back_row_by_row(
         writer.append(TICKS, older)
         writer.flush()
     both = quant(capsys, place, "backup", "--to", "disk2", "--days", "2")
-    emptied(questdb)
+    questdb.clear()
     quant(capsys, place, "restore", both["backup"], "--from", "disk2", "--replace")
     assert stored() == everything
 

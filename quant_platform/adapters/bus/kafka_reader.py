@@ -54,7 +54,6 @@ class KafkaReader:
         topic: str,
         session_timeout_ms: int,
         on_assigned: OnAssigned | None,
-        at_once: bool,
     ) -> Self:
         """A static member of a group: one that comes back within the session keeps its partitions at once."""
         reader = cls(
@@ -63,9 +62,9 @@ class KafkaReader:
             {
                 "group.id": group,
                 "group.instance.id": member,
-                # Cooperative sharing takes two rounds; a static member that begins anew between them leaves a
-                # partition to nobody.
-                "partition.assignment.strategy": "roundrobin" if at_once else "cooperative-sticky",
+                # All at once: cooperative sharing takes two rounds, and a static member that begins anew between
+                # them leaves a partition to nobody.
+                "partition.assignment.strategy": "roundrobin",
                 "session.timeout.ms": session_timeout_ms,
                 "heartbeat.interval.ms": max(session_timeout_ms // 6, 100),
             },

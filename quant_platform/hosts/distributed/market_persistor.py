@@ -117,7 +117,7 @@ class MarketPersistorService:
         for each in INPUTS:
             writer = self._bus.transactional_writer(f"{each.group}-{self._instance}")
             self._closing.append(writer.close)
-            reader = self._bus.group_reader(each.group, self._instance, each.topic.name, at_once=True)
+            reader = self._bus.group_reader(each.group, self._instance, each.topic.name)
             self._closing.append(reader.close)
             self._inlets.append(_Inlet(reader, writer, Intake(each.readers, writer, self._health)))
 

@@ -3,27 +3,26 @@
 import asyncio
 import contextlib
 import json
-import os
 import time
-import uuid
 from collections import Counter
 from typing import Any
 
-import structlog
 from rich.console import Console
 
 from quant_platform.adapters.bus.kafka import KafkaBus
 from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.domain.errors import SafetyError, UnavailableError, UsageError
-from quant_platform.domain.money import format_rupees, rupees
+from quant_platform.domain.money import format_rupees
+from quant_platform.domain.session import IST
 from quant_platform.domain.topics import TOPICS
 from quant_platform.hosts import terminal_view
 from quant_platform.hosts.config import Settings, load_settings
-from quant_platform.hosts.distributed import connections
+from quant_platform.hosts.distributed import connections, feature_engine, market_persistor
 from quant_platform.hosts.distributed.service_process import ServiceProcess
+from quant_platform.hosts.distributed.service_set import ServiceSet, services_of
 from quant_platform.hosts.exchange_process import Address, command_line, start_exchange
 from quant_platform.hosts.home import HomeFolder, HomeLock
-from quant_platform.hosts.identity import MODES, identity_of
+from quant_platform.hosts.identity import MODES
 from quant_platform.hosts.logs import configure_logs
 from quant_platform.hosts.options import UpOptions
 from quant_platform.hosts.process import FIRST_PAUSE_S, LONGEST_PAUSE_S
@@ -31,12 +30,13 @@ from quant_platform.hosts.results import as_json
 from quant_platform.hosts.strategies import load_strategy
 from quant_platform.hosts.tasks import failing_together, until_stopped
 from quant_platform.ports.ledger_store import RunSummary
-from quant_platform.services.strategy_runtime.schema import DEFAULT_CAPITAL
 
-GROUPS = ("feature_engine",)
+GROUPS = (feature_engine.NAME, *(each.group for each in market_persistor.INPUTS))
 SHOW_EVERY_S = 5.0
-
-_log = structlog.get_logger(__name__)
+LOOK_EVERY_S = 0.5
+RETRY_S = 2.0
+FORGOTTEN_WITHIN_S = 30.0
+"""A service that ended counts as a member of its group until its session is over and Kafka has shared anew."""
 
 
 def run(options: UpOptions) -> None:
@@ -76,8 +76,6 @@ class DistributedRun:
         self._logs = home.root / "logs"
         self._console = Console(stderr=options.json)
         self._started = time.perf_counter()
-        self._runtime: ServiceProcess
-        self._services: list[ServiceProcess] = []
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until the market is over and, unless told otherwise, on until stopped."""
@@ -89,19 +87,20 @@ class DistributedRun:
                 exchange = await start_exchange(command_line(self._options, None))
                 stack.push_async_callback(exchange.stop)
                 address = exchange.address
-            self._services = self._made(address)
-            stack.push_async_callback(self._stop)
-            others = [asyncio.create_task(service.keep()) for service in self._services]
-            others.append(asyncio.create_task(self._show()))
+            services = services_of(self._options, self._settings, self._logs, address)
+            stack.push_async_callback(services.stop)
+            others = [asyncio.create_task(service.keep()) for service in services.others]
+            others.append(asyncio.create_task(self._show(services)))
             depth = self._settings.feed.depth if address is None else address.depth
             async with failing_together(others):
                 try:
-                    await self._runtime.keep()
+                    await services.runtime.keep()
+                    await self._until_stored(services)
                 except asyncio.CancelledError:
-                    await self._runtime.stop()
-                    await self._report(depth, "stopped before the close")
+                    await services.runtime.stop()
+                    await self._report(services, depth, "stopped before the close")
                     raise
-                await self._report(depth, "the market is over")
+                await self._report(services, depth, "the market is over")
                 if not self._options.until_close:
                     self._console.print("the services go on; Ctrl-C ends them", style="dim")
                     await stop.wait()
@@ -132,80 +131,36 @@ class DistributedRun:
         bus.ensure(TOPICS)
 
     def _empty(self, bus: KafkaBus) -> None:
-        # A service that was killed counts as a member of its group for as long as its session may be silent.
-        patience = time.monotonic() + self._settings.kafka.session_timeout_ms / 1000 + 2
+        patience = time.monotonic() + self._settings.kafka.session_timeout_ms / 1000 + FORGOTTEN_WITHIN_S
         while True:
             try:
                 bus.forget_groups(GROUPS)
             except UnavailableError as error:
                 if time.monotonic() < patience:
-                    time.sleep(0.5)
+                    self._console.print(f"waiting: {error.what}", style="yellow", markup=False)
+                    time.sleep(RETRY_S)
                     continue
                 raise SafetyError(str(error), "stop the platform that runs on these servers, or use others") from None
             bus.remove(TOPICS)
             return
 
-    # The services.
-
-    def _made(self, address: Address | None) -> list[ServiceProcess]:
-        """Every service but the runtime, which is kept apart: its end is the run's."""
-        environment = self._environment(address)
-
-        def service(name: str, *arguments: str, instance: str = "1") -> ServiceProcess:
-            log = self._logs / (f"{name}.log" if instance == "1" else f"{name}-{instance}.log")
-            return ServiceProcess(name, [*arguments, *self._config()], environment, log, instance)
-
-        self._runtime = service("strategy_runtime", *self._of_the_runtime())
-        replay = ["--whole-universe"] if self._options.source == "replay" else []
-        scanned = self._options.subscribe == "scanner"
-        return [
-            service("upstox_ingestor", *replay),
-            *(service("feature_engine", instance=str(n)) for n in range(1, self._options.feature_engines + 1)),
-            *([service("market_scanner", "--strategy", self._options.strategy, *replay)] if scanned else []),
-        ]
-
-    def _config(self) -> list[str]:
-        return [] if self._options.config is None else ["--config", str(self._options.config)]
-
-    def _of_the_runtime(self) -> list[str]:
-        options = self._options
-        capital = DEFAULT_CAPITAL if options.fresh and options.capital is None else options.capital
-        identity = identity_of(options, self._settings.scanner)
-        if options.source != "upstox":
-            identity += f" {uuid.uuid4()}"  # its topics begin empty, so it cannot go on with an earlier one
-        return [
-            *("--portfolio", options.portfolio, "--strategy", options.strategy, "--mode", MODES[options.source]),
-            *("--identity", identity, "--until-over"),
-            *(f"--set={name}={value}" for name, value in options.parameters.items()),
-            *(["--capital", str(rupees(capital))] if capital is not None else []),
-        ]
-
-    def _environment(self, address: Address | None) -> dict[str, str]:
-        """What the services must agree on, above every other layer of their settings."""
-        options = self._options
-        found = dict(os.environ)
-        found["QUANT_FEED__SUBSCRIBE"] = options.subscribe
-        found["QUANT_SERVICE__PORT"] = "0"
-        found["QUANT_TRADING__STRATEGY"] = options.strategy  # whose parameters these are
-        found |= {f"QUANT_TRADING__{name.upper()}": value for name, value in options.parameters.items()}
-        if address is not None:
-            found["QUANT_UPSTOX__BASE_URL"] = address.url
-            found["QUANT_UPSTOX__ACCESS_TOKEN"] = address.token
-            found["QUANT_FEED__DEPTH"] = str(address.depth).lower()
-        return found
-
-    async def _stop(self) -> None:
-        await asyncio.gather(*(service.stop() for service in [self._runtime, *self._services]))
+    async def _until_stored(self, services: ServiceSet) -> None:
+        """Every tick that the runtime saw is to be found in QuestDB afterwards."""
+        if not services.has(market_persistor.NAME):
+            return
+        bus = connections.kafka(self._settings)
+        while left := await asyncio.to_thread(_unstored, bus):
+            self._console.print(f"waiting: {left:,} records are not stored yet", style="yellow")
+            await asyncio.sleep(LOOK_EVERY_S)
 
     # What is shown.
 
-    async def _show(self) -> None:
+    async def _show(self, services: ServiceSet) -> None:
         """Say what changes: how every service is, and how the portfolio stands."""
         shown = ""
         while True:
-            services = [*self._services, self._runtime]
-            states = await asyncio.gather(*(service.state() for service in services))
-            line = "  ".join(_state_line(service, state) for service, state in zip(services, states, strict=True))
+            states = await asyncio.gather(*(service.state() for service in services.all))
+            line = "  ".join(_state_line(service, state) for service, state in zip(services.all, states, strict=True))
             if line != shown and not self._options.json:
                 self._console.print(line, soft_wrap=True, highlight=False, markup=False)
                 shown = line
@@ -214,16 +169,19 @@ class DistributedRun:
             await asyncio.sleep(SHOW_EVERY_S)
 
     def _standing(self) -> str:
+        """How the portfolio stands, gross beside net; empty before its run has begun, or where Postgres is away."""
         with contextlib.suppress(UnavailableError), connections.postgres(self._settings) as ledger:
             for view in ledger.portfolios():
-                if view.name == self._options.portfolio:
+                if view.name == self._options.portfolio and view.last_run_state == "running":
+                    charges = ledger.run_summary(view.last_run).charges
                     return (
-                        f"{view.last_updated:%H:%M:%S} equity {format_rupees(view.equity)}  "
-                        f"cash {format_rupees(view.balance)}  {view.open_positions} positions"
+                        f"{view.last_updated.astimezone(IST):%H:%M:%S} IST  equity {format_rupees(view.equity)} net, "
+                        f"{format_rupees(view.equity + charges)} gross  cash {format_rupees(view.balance)}  "
+                        f"{view.open_positions} positions"
                     )
         return ""
 
-    async def _report(self, depth: bool, title: str) -> None:
+    async def _report(self, services: ServiceSet, depth: bool, title: str) -> None:
         summary = await asyncio.to_thread(self._summary)
         seconds = time.perf_counter() - self._started
         if summary is None:
@@ -231,22 +189,10 @@ class DistributedRun:
         if not self._options.json:
             self._console.print(terminal_view.render_summary(summary, title))
             return
-        beside = await self._beside()
+        beside = await _beside(services)
         source = self._options.source
         found = as_json(summary, mode="distributed", source=source, depth=depth, seconds=seconds, beside=beside)
         print(json.dumps(found), flush=True)
-
-    async def _beside(self) -> dict[str, Any]:
-        """What the services count besides the ledger; ticks carry no time of arrival, so there is no latency."""
-        numbers: Counter[str] = Counter()
-        for service in self._services:
-            numbers.update(await service.numbers())
-        return {
-            "feed": {name: int(numbers[f"quant_feed_{name}_total"]) for name in ("frames", "reconnects", "gaps")},
-            "scans": int(numbers["quant_scanner_scans_total"]),
-            "latency_us": {"p50": None, "p99": None},
-            "restarts": sum(service.starts - 1 for service in [self._runtime, *self._services]),
-        }
 
     def _summary(self) -> RunSummary | None:
         """The numbers of the runtime's run; None where it had not begun one."""
@@ -255,6 +201,27 @@ class DistributedRun:
                 if view.name == self._options.portfolio and view.last_run:
                     return ledger.run_summary(view.last_run)
         return None
+
+
+async def _beside(services: ServiceSet) -> dict[str, Any]:
+    """What the services count besides the ledger; ticks carry no time of arrival, so there is no latency."""
+    numbers: Counter[str] = Counter()
+    for service in services.others:
+        numbers.update(await service.numbers())
+    return {
+        "feed": {name: int(numbers[f"quant_feed_{name}_total"]) for name in ("frames", "reconnects", "gaps")},
+        "scans": int(numbers["quant_scanner_scans_total"]),
+        "latency_us": {"p50": None, "p99": None},
+        "restarts": sum(service.starts - 1 for service in services.all),
+    }
+
+
+def _unstored(bus: KafkaBus) -> int:
+    """Records that the persistor has yet to store; 1 while Kafka cannot tell."""
+    try:
+        return sum(bus.behind(each.group, each.topic.name) for each in market_persistor.INPUTS)
+    except UnavailableError:
+        return 1
 
 
 def _refuse_beside_real(ledger: SqlLedger) -> None:

@@ -292,6 +292,8 @@ class StrategyRuntimeService:
                 self._latency.observe((time.time_ns() - event.ts) / NS_PER_SECOND)
         elif event.what == "refused":
             self._refusals.labels(event.reason).inc()
+        elif event.what == "intended":
+            return  # what became of it, at the same moment, has a line
         _log.info(
             f"order {event.what}", tick=event.tick, order_id=event.order_id, symbol=event.symbol, reason=event.reason
         )

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from quant_platform.commands import flags
-from quant_platform.hosts.options import BackupOptions, RestoreOptions, UpMode
+from quant_platform.hosts.options import BackupOptions, RestoreOptions
 
 BACKUP_EXAMPLES = """\b
 Examples:
@@ -21,9 +21,6 @@ Examples:
   quant restore 2026-07-31T101500-3fa9 --mode distributed --replace
 """
 
-Mode = Annotated[
-    UpMode, typer.Option("--mode", help="embedded: the ledger of the home; distributed: that of Postgres.")
-]
 To = Annotated[
     Path | None,
     typer.Option("--to", metavar="DIR", help="Write here. [default: the bucket of the settings, else home/objects]"),
@@ -47,7 +44,7 @@ def register(app: typer.Typer) -> None:
 
 
 def backup(
-    mode: Mode = "embedded",
+    mode: flags.LedgerMode = "embedded",
     to: To = None,
     days: Days = 1,
     home: flags.Home = None,
@@ -62,7 +59,7 @@ def backup(
 
 def restore(
     name: Name = None,
-    mode: Mode = "embedded",
+    mode: flags.LedgerMode = "embedded",
     source: From = None,
     replace: Replace = False,
     home: flags.Home = None,

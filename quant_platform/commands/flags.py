@@ -133,6 +133,9 @@ ExitWithParent = Annotated[bool, typer.Option("--exit-with-parent", help="Stop w
 Mode = Annotated[
     UpMode, typer.Option("--mode", help="One process, or one a service over Kafka and Postgres (`quant servers up`).")
 ]
+LedgerMode = Annotated[
+    UpMode, typer.Option("--mode", help="embedded: the ledger of the home; distributed: that of Postgres.")
+]
 FeatureEngines = Annotated[
     int, typer.Option("--feature-engines", metavar="N", min=1, help="How many share the work of --mode distributed.")
 ]

@@ -15,9 +15,15 @@ Examples:
   quant scan                                     Upstox's market (needs UPSTOX_ACCESS_TOKEN)
   quant scan --url http://127.0.0.1:9000 --token secret      a running quant exchange
 """
+ORDERS_EXAMPLES = """\b
+Examples:
+  quant orders --portfolio default --last 50
+  quant orders --mode distributed                of the services over Kafka, whose ledger is in Postgres
+"""
 PORTFOLIO_EXAMPLES = """\b
 Examples:
   quant portfolio list
+  quant portfolio list --mode distributed        of the services over Kafka, whose ledger is in Postgres
   quant portfolio reset default --capital 50000
 """
 TICKS_EXAMPLES = """\b
@@ -46,7 +52,7 @@ config_app = typer.Typer(help="The settings in force.", epilog=CONFIG_EXAMPLES, 
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
     app.command(epilog=SCAN_EXAMPLES)(scan)
-    app.command()(orders)
+    app.command(epilog=ORDERS_EXAMPLES)(orders)
     app.command(epilog=TICKS_EXAMPLES)(ticks)
     app.add_typer(portfolio_app, name="portfolio")
     app.add_typer(config_app, name="config")
@@ -66,6 +72,7 @@ def scan(
 
 
 def orders(
+    mode: flags.LedgerMode = "embedded",
     home: flags.Home = None,
     portfolio: flags.OnePortfolio = None,
     last: flags.LastRows = 20,
@@ -75,7 +82,7 @@ def orders(
     """Print the newest orders and their reasons."""
     from quant_platform.hosts import look as host
 
-    host.orders(LookOptions(home=_home_folder(home, config), portfolio=portfolio, last=last, json=json))
+    host.orders(LookOptions(mode=mode, home=home, portfolio=portfolio, last=last, json=json, config=config))
 
 
 def ticks(
@@ -92,6 +99,7 @@ def ticks(
 
 @portfolio_app.command("list")
 def portfolio_list(
+    mode: flags.LedgerMode = "embedded",
     home: flags.Home = None,
     json: flags.Json = False,
     config: flags.ConfigFile = None,
@@ -99,7 +107,7 @@ def portfolio_list(
     """Print every portfolio: balance, equity, open positions, how its last run ended."""
     from quant_platform.hosts import look as host
 
-    host.portfolios(LookOptions(home=_home_folder(home, config), json=json))
+    host.portfolios(LookOptions(mode=mode, home=home, json=json, config=config))
 
 
 @portfolio_app.command("reset")
@@ -107,17 +115,21 @@ def portfolio_reset(
     name: flags.PortfolioName,
     capital: flags.Capital = None,
     yes: flags.Yes = False,
+    mode: flags.LedgerMode = "embedded",
     home: flags.Home = None,
     config: flags.ConfigFile = None,
 ) -> None:
-    """Start a portfolio anew with its starting capital; its past orders stay in the ledger."""
+    """Start a portfolio anew with its starting capital; its past orders stay in the ledger.
+
+    A strategy_runtime that trades it ends with exit code 3, and begins a new run when it is started again.
+    """
     if not yes:
         if not sys.stdin.isatty():
             raise SafetyError(f"portfolio {name} was not reset: nobody is there to ask", "repeat with --yes")
         typer.confirm(f"Start portfolio {name} anew? Its open positions are given up.", abort=True)
     from quant_platform.hosts import look as host
 
-    host.reset(ResetOptions(home=_home_folder(home, config), portfolio=name, capital=capital))
+    host.reset(ResetOptions(mode=mode, home=home, portfolio=name, capital=capital, config=config))
 
 
 @config_app.command("show")

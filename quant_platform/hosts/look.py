@@ -1,6 +1,7 @@
 """``quant orders``, ``quant portfolio`` and ``quant config show``: what is stored, as tables or JSON."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from quant_platform.adapters.ledger.sql import SqlLedger
-from quant_platform.adapters.ledger.views import LedgerDatabase
 from quant_platform.domain.errors import UsageError
 from quant_platform.domain.money import format_rupees, rupees
 from quant_platform.domain.session import IST
@@ -29,8 +29,10 @@ def orders(options: LookOptions) -> None:
 
     Raises:
         UsageError: there is no ledger yet, or it has no such portfolio.
+        ConfigurationError: a setting is wrong, or Postgres refuses us.
+        UnavailableError: the ledger cannot be reached now.
     """
-    with _ledger(options.home) as ledger:
+    with _ledger(options) as ledger:
         if options.portfolio is not None:
             _require_portfolio(ledger.portfolios(), options.portfolio)
         found = ledger.orders(portfolio=options.portfolio, limit=options.last)
@@ -62,9 +64,13 @@ def portfolios(options: LookOptions) -> None:
 
     Raises:
         UsageError: there is no ledger yet.
+        ConfigurationError: a setting is wrong, or Postgres refuses us.
+        UnavailableError: the ledger cannot be reached now.
     """
-    with _ledger(options.home) as ledger:
-        found = [_as_it_is_now(view, options.home) for view in ledger.portfolios()]
+    with _ledger(options) as ledger:
+        found = ledger.portfolios()
+    if options.mode == "embedded":
+        found = [_as_it_is_now(view, _home(options)) for view in found]
     if options.json:
         print_json({"portfolios": [_portfolio_json(view) for view in found]})
         return
@@ -89,10 +95,11 @@ def reset(options: ResetOptions) -> None:
     Raises:
         SafetyError: a running platform holds the home folder.
         UsageError: there is no ledger yet, or no such portfolio.
+        ConfigurationError: a setting is wrong, or Postgres refuses us.
+        UnavailableError: the ledger cannot be reached now.
     """
-    home = HomeFolder(options.home)
-    _require_ledger(home)
-    with HomeLock(home), SqlLedger(home.ledger) as ledger:
+    is_embedded = options.mode == "embedded"
+    with _ledger(options) as ledger, HomeLock(_home(options)) if is_embedded else nullcontext():
         ledger.reset(options.portfolio, options.capital)
         [view] = [view for view in ledger.portfolios() if view.name == options.portfolio]
     Console(highlight=False).print(f"portfolio {view.name} starts anew with {format_rupees(view.balance)}")
@@ -121,15 +128,22 @@ def print_json(value: Mapping[str, object]) -> None:
     print(msgspec.json.encode(value).decode(), flush=True)
 
 
-def _require_ledger(home: HomeFolder) -> None:
+def _home(options: LookOptions | ResetOptions) -> HomeFolder:
+    return HomeFolder(options.home or load_settings(options.config).paths.home)
+
+
+def _ledger(options: LookOptions | ResetOptions) -> SqlLedger:
+    if options.mode == "distributed":
+        from quant_platform.hosts.distributed.connections import postgres  # noqa: PLC0415 - loads every server's driver
+
+        return postgres(load_settings(options.config))
+    home = _home(options)
     if not home.ledger.is_file():
-        raise UsageError(f"there is no ledger in {home.root}", "run `quant up` first, or name another --home")
-
-
-def _ledger(home: Path) -> LedgerDatabase:
-    folder = HomeFolder(home)
-    _require_ledger(folder)
-    return LedgerDatabase(folder.ledger)
+        raise UsageError(
+            f"there is no ledger in {home.root}",
+            "run `quant up` first, name another --home, or --mode distributed for that of Postgres",
+        )
+    return SqlLedger(home.ledger)
 
 
 def _require_portfolio(known: Sequence[PortfolioView], name: str) -> None:
@@ -138,9 +152,9 @@ def _require_portfolio(known: Sequence[PortfolioView], name: str) -> None:
         raise UsageError(f"there is no portfolio {name!r}", f"the ledger has {', '.join(names) or 'none'}")
 
 
-def _as_it_is_now(view: PortfolioView, home: Path) -> PortfolioView:
+def _as_it_is_now(view: PortfolioView, home: HomeFolder) -> PortfolioView:
     """A run that is marked as running, on a home that nobody holds, was killed or stopped before its end."""
-    if view.last_run_state == "running" and lock_holder(HomeFolder(home)) is None:
+    if view.last_run_state == "running" and lock_holder(home) is None:
         return view._replace(last_run_state="interrupted")
     return view
 

@@ -146,16 +146,20 @@ class LookOptions:
     """A look into the stored ledger, without SQL.
 
     Attributes:
-        home: folder of the ledger.
+        mode: whose ledger: the home's file (embedded) or the Postgres of the settings (distributed).
+        home: folder of the ledger; None for the settings' own.
         portfolio: its name, None for every one.
         last: how many rows at most, the newest ones.
         json: print one JSON object.
+        config: the settings file asked for, None for the usual one.
     """
 
-    home: Path = Path("user_data")
+    mode: UpMode = "embedded"
+    home: Path | None = None
     portfolio: str | None = None
     last: int = 20
     json: bool = False
+    config: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +167,18 @@ class ResetOptions:
     """Start a portfolio anew; what it did stays in the ledger.
 
     Attributes:
-        home: folder of the ledger.
         portfolio: its name.
-        capital: starting balance in paise, None for the default.
+        mode: whose ledger: the home's file (embedded) or the Postgres of the settings (distributed).
+        home: folder of the ledger; None for the settings' own.
+        capital: starting balance in paise, None for the one it started with.
+        config: the settings file asked for, None for the usual one.
     """
 
-    home: Path
     portfolio: str
+    mode: UpMode = "embedded"
+    home: Path | None = None
     capital: int | None = None
+    config: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

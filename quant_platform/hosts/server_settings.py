@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -32,10 +32,25 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True)
 
 
+_BROKER = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/,\[\]]+):(\d{1,5})")
+
+
+def _judge_brokers(value: str) -> str:
+    """Kafka's client takes any text, and would look for a broker there for ever."""
+    for word in value.split(","):
+        match = _BROKER.fullmatch(word.strip())
+        if match is None or int(match[2]) not in range(1, 65_536):
+            raise ValueError("write host:port, several with commas between")
+    return value
+
+
+Brokers = Annotated[str, AfterValidator(_judge_brokers)]
+
+
 class KafkaSettings(Frozen):
     """The message bus."""
 
-    bootstrap_servers: str = "127.0.0.1:9092"
+    bootstrap_servers: Brokers = "127.0.0.1:9092"
     partitions: Annotated[int, Field(ge=1, le=256)] = 12  # of a topic that is made
     session_timeout_ms: Annotated[int, Field(ge=1000, le=300_000)] = 6000  # a dead instance's partitions are free then
     transaction_timeout_ms: Annotated[int, Field(ge=1000, le=900_000)] = 10_000

@@ -166,3 +166,18 @@ def test_the_documented_settings_file_holds_every_setting_with_its_default() -> 
         *("objects.endpoint_url", "objects.access_key_id", "objects.secret_access_key"),
         "api.first_key",
     }
+
+
+@pytest.mark.parametrize("given", ["kafka:9092", "127.0.0.1:9092, 10.0.0.2:9093", "[::1]:9092", "a-1.example.com:1"])
+def test_brokers_are_hosts_with_ports(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", given)
+    assert load_settings().kafka.bootstrap_servers == given
+
+
+@pytest.mark.parametrize(
+    "given", ["kafka", "kafka:many", "kafka:0", "kafka:70000", "http://kafka:9092", ",", "a:1,,b:2"]
+)
+def test_what_is_no_broker_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", given)
+    with pytest.raises(ConfigurationError, match=r"kafka.bootstrap_servers in environment \(KAFKA_BOOTSTRAP_SERVERS\)"):
+        load_settings()

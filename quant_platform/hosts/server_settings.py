@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
@@ -9,20 +10,31 @@ Port = Annotated[int, Field(ge=0, le=65_535)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
-_ADDRESS = re.compile(r"([a-z0-9_]+)=(https?://[^\s,=]+)")
-
-
 def _read_addresses(value: object) -> object:
     """``name=url`` words, with commas or spaces between, as a mapping: how a variable writes one."""
     if not isinstance(value, str):
         return value
-    matches = [_ADDRESS.fullmatch(word) for word in value.replace(",", " ").split()]
-    if None in matches:
-        raise ValueError("write name=http://host:port for each service, with commas between")
-    return {match[1]: match[2] for match in matches if match is not None}
+    words = [word.partition("=") for word in value.replace(",", " ").split()]
+    return {name: address for name, _, address in words}
 
 
-Addresses = Annotated[dict[str, str], BeforeValidator(_read_addresses)]
+def _require_addresses(services: dict[str, str]) -> dict[str, str]:
+    for name, address in services.items():
+        if not re.fullmatch(r"[a-z0-9_]+", name) or not _is_address(address):
+            raise ValueError("write name=http://host:port for each service, with commas between")
+    return services
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        host, _ = (parts.hostname or "").encode("idna"), parts.port  # what a client would look at first, and stumble on
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(host) and re.fullmatch(r"[!-~]+", text) is not None
+
+
+Addresses = Annotated[dict[str, str], BeforeValidator(_read_addresses), AfterValidator(_require_addresses)]
 """Name of a service → address below which it answers ``/readyz``."""
 
 

@@ -112,6 +112,9 @@ def test_the_named_file_is_taken_instead_and_its_dotenv_with_it(
         ("[scanner]\npicks = 0\n", ["scanner.picks", "greater than or equal to 1"]),
         ("[feed]\nsubscribe = 'some'\n", ["feed.subscribe", "'scanner' or 'all'"]),
         ("picks = 1\n", ["'picks'", "no section"]),
+        ("[api]\nservices = {a = 'http://127.0.0.1:abc'}\n", ["api.services", "name=http://host:port"]),
+        ("[api]\nservices = {a = 'http://a..b'}\n", ["api.services", "name=http://host:port"]),
+        ("[api]\nservices = {a = '127.0.0.1:80'}\n", ["api.services", "name=http://host:port"]),
         ("[trading]\nsquare_off = 15:10:00\n", ["trading.square_off", "in quotes"]),
         ("[scanner\n", ["quant.toml", "cannot be read"]),
     ],
@@ -134,6 +137,7 @@ def test_a_wrong_settings_file_is_refused_with_name_source_and_cure(tmp_path: Pa
             "unknown setting upstox.acess_token in environment (QUANT_UPSTOX__ACESS_TOKEN)",
         ),
         ("QUANT_SCANNER__PICKS", "setting scanner.picks in environment (QUANT_SCANNER__PICKS) is not valid"),
+        ("QUANT_API__SERVICES", "setting api.services in environment (QUANT_API__SERVICES) is not valid"),
     ],
 )
 def test_a_wrong_variable_is_refused_and_its_value_is_never_shown(

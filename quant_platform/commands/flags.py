@@ -133,6 +133,9 @@ ExitWithParent = Annotated[bool, typer.Option("--exit-with-parent", help="Stop w
 Mode = Annotated[
     UpMode, typer.Option("--mode", help="One process, or one a service over Kafka and Postgres (`quant servers up`).")
 ]
+LedgerMode = Annotated[
+    UpMode, typer.Option("--mode", help="embedded: the ledger of the home; distributed: that of Postgres.")
+]
 FeatureEngines = Annotated[
     int, typer.Option("--feature-engines", metavar="N", min=1, help="How many share the work of --mode distributed.")
 ]
@@ -144,9 +147,6 @@ TickQuery = Annotated[
 Home = Annotated[
     Path | None,
     typer.Option("--home", metavar="DIR", help="Where ledger and ticks are kept. [default: user_data]"),
-]
-LedgerMode = Annotated[
-    UpMode, typer.Option("--mode", help="embedded: the ledger of the home; distributed: that of Postgres.")
 ]
 Portfolio = Annotated[str, typer.Option("--portfolio", metavar="NAME", help="Which portfolio of the ledger.")]
 OnePortfolio = Annotated[

@@ -2,6 +2,7 @@
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that --help answers at once
 
 import sys
+from pathlib import Path
 
 import typer
 
@@ -14,10 +15,15 @@ Examples:
   quant scan                                     Upstox's market (needs UPSTOX_ACCESS_TOKEN)
   quant scan --url http://127.0.0.1:9000 --token secret      a running quant exchange
 """
+ORDERS_EXAMPLES = """\b
+Examples:
+  quant orders --portfolio default --last 50
+  quant orders --mode distributed                of the services over Kafka, whose ledger is in Postgres
+"""
 PORTFOLIO_EXAMPLES = """\b
 Examples:
   quant portfolio list
-  quant portfolio list --mode distributed        that of Postgres
+  quant portfolio list --mode distributed        of the services over Kafka, whose ledger is in Postgres
   quant portfolio reset default --capital 50000
 """
 TICKS_EXAMPLES = """\b
@@ -46,7 +52,7 @@ config_app = typer.Typer(help="The settings in force.", epilog=CONFIG_EXAMPLES, 
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
     app.command(epilog=SCAN_EXAMPLES)(scan)
-    app.command()(orders)
+    app.command(epilog=ORDERS_EXAMPLES)(orders)
     app.command(epilog=TICKS_EXAMPLES)(ticks)
     app.add_typer(portfolio_app, name="portfolio")
     app.add_typer(config_app, name="config")
@@ -87,9 +93,8 @@ def ticks(
 ) -> None:
     """Ask the stored ticks in SQL (DuckDB)."""
     from quant_platform.hosts import stored_ticks as host
-    from quant_platform.hosts.config import load_settings
 
-    host.run(TicksOptions(query=query, home=home or load_settings(config).paths.home, json=json))
+    host.run(TicksOptions(query=query, home=_home_folder(home, config), json=json))
 
 
 @portfolio_app.command("list")
@@ -114,14 +119,17 @@ def portfolio_reset(
     home: flags.Home = None,
     config: flags.ConfigFile = None,
 ) -> None:
-    """Start a portfolio anew with its starting capital; its past orders stay in the ledger."""
+    """Start a portfolio anew with its starting capital; its past orders stay in the ledger.
+
+    A strategy_runtime that trades it ends with exit code 3, and begins a new run when it is started again.
+    """
     if not yes:
         if not sys.stdin.isatty():
             raise SafetyError(f"portfolio {name} was not reset: nobody is there to ask", "repeat with --yes")
         typer.confirm(f"Start portfolio {name} anew? Its open positions are given up.", abort=True)
     from quant_platform.hosts import look as host
 
-    host.reset(ResetOptions(name, mode=mode, home=home, capital=capital, config=config))
+    host.reset(ResetOptions(mode=mode, home=home, portfolio=name, capital=capital, config=config))
 
 
 @config_app.command("show")
@@ -148,3 +156,11 @@ def doctor(
 
     if not host.run(DoctorOptions(home=home, json=json, config=config)):
         raise typer.Exit(1)
+
+
+def _home_folder(given: Path | None, config: Path | None) -> Path:
+    if given is not None:
+        return given
+    from quant_platform.hosts.config import load_settings
+
+    return load_settings(config).paths.home

@@ -49,7 +49,7 @@ def service(
     """Run one service over Kafka, as compose does; SIGTERM ends it with nothing lost."""
     from quant_platform.hosts.distributed import service as host
 
-    host.run(
+    code = host.run(
         ServiceOptions(
             name=name,
             instance=instance,
@@ -65,3 +65,5 @@ def service(
             config=config,
         )
     )
+    if code:
+        raise typer.Exit(code)

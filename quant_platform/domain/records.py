@@ -114,10 +114,10 @@ class GreeksRecord(msgspec.Struct, gc=False):
 class OrderEvent(msgspec.Struct):
     """``orders.events``: a step in an order's life."""
 
-    what: Literal["refused", "accepted", "filled", "cancelled", "refused_at_fill"]
+    what: Literal["intended", "refused", "accepted", "filled", "cancelled", "refused_at_fill"]
     portfolio: str
     run_id: str
-    order_id: str | None  # null for an intent that was refused
+    order_id: str | None  # null until an intent is accepted
     ts: Stamp
     symbol: Symbol
     transaction_type: Literal["BUY", "SELL"] | None

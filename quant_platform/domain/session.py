@@ -1,7 +1,7 @@
 """When NSE's equities trade: sessions by date and security, square-off time, phases, and IST itself."""
 
 from dataclasses import dataclass
-from datetime import date, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
@@ -14,6 +14,7 @@ IST = timezone(timedelta(hours=5, minutes=30), "IST")
 """Indian Standard Time; India keeps no summer time."""
 
 _EPOCH = date(1970, 1, 1)
+_EPOCH_TIME = datetime(1970, 1, 1, 5, 30, tzinfo=IST)
 
 WindowsNs = tuple[tuple[int, int], ...]
 """Continuous trading as [open, close) pairs of ns UTC, in order."""
@@ -32,6 +33,11 @@ def date_of(number: int) -> date:
 def ist_date(ts: int) -> date:
     """The IST date of a stamp in ns UTC."""
     return date_of(trading_day(ts))
+
+
+def ist_time(ts: int) -> datetime:
+    """The time in IST of a stamp in ns UTC, cut to microseconds."""
+    return _EPOCH_TIME + timedelta(microseconds=ts // 1000)
 
 
 def midnight_ns(day: date) -> int:

@@ -15,6 +15,7 @@ from quant_platform.domain.errors import BrokerError, RateLimitError, UsageError
 from quant_platform.domain.instruments import Instrument
 from quant_platform.domain.ticks import BarBatch
 from quant_platform.hosts.faults import fault_point
+from quant_platform.hosts.tasks import in_thread
 from quant_platform.ports.broker import Candle
 from quant_platform.ports.candle_store import CandleQuality, CandleStore, FetchedPart
 from quant_platform.ports.clock import Clock
@@ -95,8 +96,8 @@ class Backfill:
         """
         symbols = list(self.instruments)
         days = trading_days(span)
-        stored = await asyncio.to_thread(self.store.stored, span.first, span.last)
-        await asyncio.to_thread(self._catch_up, stored)
+        stored = await in_thread(self.store.stored, span.first, span.last)
+        await in_thread(self._catch_up, stored)
         batches = plan(self.interval, symbols, days.known, stored)
         wanted = [request for batch in batches for request in batch.requests]
         kept = await self._kept(span, wanted)
@@ -110,9 +111,9 @@ class Backfill:
                 made += len(group)
                 answered += len(group)
                 self.on_progress(Progress(batch.span, len(wanted), answered))
-            saved += await asyncio.to_thread(self._save, parts)
+            saved += await in_thread(self._save, parts)
         if batches:
-            stored = await asyncio.to_thread(self.store.stored, span.first, span.last)
+            stored = await in_thread(self.store.stored, span.first, span.last)
         return Downloaded(span, made, saved, days.unknown, report(symbols, stored), findings(symbols, stored))
 
     def _catch_up(self, stored: Mapping[date, Mapping[str, CandleQuality]]) -> None:
@@ -127,12 +128,12 @@ class Backfill:
 
     async def _kept(self, span: Span, wanted: Sequence[Request]) -> dict[Request, FetchedPart]:
         """Answers of earlier runs that serve. Those that a kill left behind after their dates were saved go."""
-        parts = await asyncio.to_thread(self.store.parts)
+        parts = await in_thread(self.store.parts)
         kept = {request: part for request in wanted if (part := _covering(parts, request)) is not None}
         served = set(kept.values())
         ours = [part for part in parts if part.symbol in self.instruments]
         inside = [part for part in ours if span.first <= part.first and part.last <= span.last]
-        await asyncio.to_thread(self.store.drop, [part for part in inside if part not in served])
+        await in_thread(self.store.drop, [part for part in inside if part not in served])
         return kept
 
     async def _fetch(self, group: Sequence[Request]) -> dict[Request, FetchedPart]:
@@ -157,7 +158,7 @@ class Backfill:
                 "leave it out of --symbols",
             ) from None
         part = FetchedPart(request.symbol, request.first, request.last)
-        await asyncio.to_thread(self.store.keep, part, candles)
+        await in_thread(self.store.keep, part, candles)
         fault_point("part kept")
         return part
 

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from quant_platform.adapters.ledger.views import LedgerDatabase
 from quant_platform.domain.errors import CalendarError, QuantError
-from quant_platform.domain.session import IST, covered, session_on
+from quant_platform.domain.session import IST, covered, ist_time, session_on
 from quant_platform.hosts.config import load_settings
 from quant_platform.hosts.home import HomeFolder, lock_holder
 from quant_platform.hosts.look import print_json
@@ -185,8 +185,7 @@ def _session(day: date) -> str:
     if session is None:
         return "the exchange is closed"
     windows = [
-        f"{datetime.fromtimestamp(opens // 10**9, IST):%H:%M}–{datetime.fromtimestamp(closes // 10**9, IST):%H:%M}"
-        for opens, closes in session.windows(cas_eligible=True)
+        f"{ist_time(opens):%H:%M}–{ist_time(closes):%H:%M}" for opens, closes in session.windows(cas_eligible=True)
     ]
     return f"{session.name} session, {', '.join(windows)} IST"
 

@@ -4,7 +4,6 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 
 import structlog
 from rich import box
@@ -14,8 +13,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from quant_platform.domain.errors import QuantError
-from quant_platform.domain.session import IST
-from quant_platform.domain.ticks import NS_PER_SECOND
+from quant_platform.domain.session import ist_time
 from quant_platform.hosts.backfill import Downloaded, Progress
 from quant_platform.hosts.backfill_wiring import opened
 from quant_platform.hosts.config import Settings, load_settings
@@ -23,7 +21,7 @@ from quant_platform.hosts.logs import configure_logs
 from quant_platform.hosts.look import print_json
 from quant_platform.hosts.options import DownloadOptions
 from quant_platform.hosts.tasks import until_stopped
-from quant_platform.services.data_backfiller.quality import Finding, SymbolReport
+from quant_platform.services.data_backfiller.quality import SymbolReport
 
 FINDINGS_SHOWN = 10
 """Below the table; all of them stand in ``--json``."""
@@ -130,7 +128,7 @@ def _print(where: str, downloaded: Downloaded) -> None:
         console.print(f"{len(downloaded.report) - SYMBOLS_SHOWN} more symbols: see --json")
     for found in downloaded.findings[:FINDINGS_SHOWN]:
         bars = f", {found.bars} bars" if found.bars > 1 else ""
-        console.print(f"{_moment(found)} {found.symbol} {found.kind}{bars}")
+        console.print(f"{ist_time(found.start)} {found.symbol} {found.kind}{bars}")
     if len(downloaded.findings) > FINDINGS_SHOWN:
         console.print(f"{len(downloaded.findings) - FINDINGS_SHOWN} more findings: see --json")
     for day in downloaded.unknown_days:
@@ -151,10 +149,6 @@ def _numbers(line: SymbolReport, names: Sequence[str]) -> list[str]:
     return [f"{getattr(line, name):,}" for name in names]
 
 
-def _moment(found: Finding) -> datetime:
-    return datetime.fromtimestamp(found.start // NS_PER_SECOND, IST)
-
-
 def _as_json(where: str, downloaded: Downloaded) -> dict[str, object]:
     return {
         "from": downloaded.span.first,
@@ -165,5 +159,5 @@ def _as_json(where: str, downloaded: Downloaded) -> dict[str, object]:
         "left_out": list(downloaded.unknown_days),
         "total": total(downloaded.report)._asdict(),
         "symbols": [line._asdict() for line in downloaded.report],
-        "findings": [found._asdict() | {"start": _moment(found).isoformat()} for found in downloaded.findings],
+        "findings": [found._asdict() | {"start": ist_time(found.start).isoformat()} for found in downloaded.findings],
     }

@@ -142,7 +142,7 @@ def served(app: ASGIApp, host: str, port: int, variable: str) -> Iterator[int]:
         UnavailableError: the port is taken.
     """
     config = uvicorn.Config(
-        app, host=host, port=port, log_level="error", access_log=False, lifespan="off", server_header=False
+        app, host=host, port=port, log_config=None, access_log=False, lifespan="off", server_header=False
     )
     try:
         listener = config.bind_socket()

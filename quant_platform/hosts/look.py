@@ -1,7 +1,7 @@
 """``quant orders``, ``quant portfolio`` and ``quant config show``: what is stored, as tables or JSON."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from quant_platform.adapters.ledger.sql import SqlLedger
-from quant_platform.adapters.ledger.views import LedgerDatabase
 from quant_platform.domain.errors import UsageError
 from quant_platform.domain.money import format_rupees, rupees
 from quant_platform.domain.session import IST
@@ -30,7 +29,8 @@ def orders(options: LookOptions) -> None:
 
     Raises:
         UsageError: there is no ledger yet, or it has no such portfolio.
-        UnavailableError: Postgres cannot be reached.
+        ConfigurationError: a setting is wrong, or Postgres refuses us.
+        UnavailableError: the ledger cannot be reached now.
     """
     with _ledger(options) as ledger:
         if options.portfolio is not None:
@@ -64,13 +64,13 @@ def portfolios(options: LookOptions) -> None:
 
     Raises:
         UsageError: there is no ledger yet.
-        UnavailableError: Postgres cannot be reached.
+        ConfigurationError: a setting is wrong, or Postgres refuses us.
+        UnavailableError: the ledger cannot be reached now.
     """
     with _ledger(options) as ledger:
         found = ledger.portfolios()
     if options.mode == "embedded":
-        home = _home(options)
-        found = [_as_it_is_now(view, home) for view in found]
+        found = [_as_it_is_now(view, _home(options)) for view in found]
     if options.json:
         print_json({"portfolios": [_portfolio_json(view) for view in found]})
         return
@@ -95,9 +95,11 @@ def reset(options: ResetOptions) -> None:
     Raises:
         SafetyError: a running platform holds the home folder.
         UsageError: there is no ledger yet, or no such portfolio.
-        UnavailableError: Postgres cannot be reached.
+        ConfigurationError: a setting is wrong, or Postgres refuses us.
+        UnavailableError: the ledger cannot be reached now.
     """
-    with _held_ledger(options) as ledger:
+    is_embedded = options.mode == "embedded"
+    with _ledger(options) as ledger, HomeLock(_home(options)) if is_embedded else nullcontext():
         ledger.reset(options.portfolio, options.capital)
         [view] = [view for view in ledger.portfolios() if view.name == options.portfolio]
     Console(highlight=False).print(f"portfolio {view.name} starts anew with {format_rupees(view.balance)}")
@@ -127,41 +129,21 @@ def print_json(value: Mapping[str, object]) -> None:
 
 
 def _home(options: LookOptions | ResetOptions) -> HomeFolder:
-    """The home of the options, else of the settings.
+    return HomeFolder(options.home or load_settings(options.config).paths.home)
 
-    Raises:
-        UsageError: it has no ledger.
-    """
-    home = HomeFolder(options.home or load_settings(options.config).paths.home)
+
+def _ledger(options: LookOptions | ResetOptions) -> SqlLedger:
+    if options.mode == "distributed":
+        from quant_platform.hosts.distributed.connections import postgres  # noqa: PLC0415 - loads every server's driver
+
+        return postgres(load_settings(options.config))
+    home = _home(options)
     if not home.ledger.is_file():
         raise UsageError(
             f"there is no ledger in {home.root}",
             "run `quant up` first, name another --home, or --mode distributed for that of Postgres",
         )
-    return home
-
-
-def _ledger(options: LookOptions) -> LedgerDatabase:
-    return _postgres(options.config) if options.mode == "distributed" else LedgerDatabase(_home(options).ledger)
-
-
-@contextmanager
-def _held_ledger(options: ResetOptions) -> Iterator[SqlLedger]:
-    """The ledger, to be changed. In Postgres whoever writes the portfolio meanwhile fails at its next commit."""
-    if options.mode == "distributed":
-        with _postgres(options.config) as ledger:
-            yield ledger
-        return
-    home = _home(options)
-    with HomeLock(home), SqlLedger(home.ledger) as ledger:
-        yield ledger
-
-
-def _postgres(config: Path | None) -> SqlLedger:
-    # Brings the clients of all servers along, which a look into a home does without.
-    from quant_platform.hosts.distributed.connections import postgres  # noqa: PLC0415
-
-    return postgres(load_settings(config))
+    return SqlLedger(home.ledger)
 
 
 def _require_portfolio(known: Sequence[PortfolioView], name: str) -> None:

@@ -12,15 +12,19 @@ def open_objects(settings: Settings, home: HomeFolder) -> Objects:
         ConfigurationError: the address cannot be one, or a key is missing.
         UnavailableError: the folder cannot be made.
     """
+    bucket = bucket_of(settings)
+    return Objects.in_folder(home.objects) if bucket is None else Objects.in_bucket(bucket)
+
+
+def bucket_of(settings: Settings) -> Bucket | None:
+    """The bucket that the settings name; None where they name none."""
     wanted = settings.objects
     if wanted.endpoint_url is None:
-        return Objects.in_folder(home.objects)
+        return None
     key_id, secret = wanted.access_key_id, wanted.secret_access_key
-    return Objects.in_bucket(
-        Bucket(
-            wanted.endpoint_url,
-            wanted.bucket,
-            key_id.get_secret_value() if key_id else "",
-            secret.get_secret_value() if secret else "",
-        )
+    return Bucket(
+        wanted.endpoint_url,
+        wanted.bucket,
+        key_id.get_secret_value() if key_id else "",
+        secret.get_secret_value() if secret else "",
     )

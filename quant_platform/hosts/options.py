@@ -146,12 +146,12 @@ class LookOptions:
     """A look into the stored ledger, without SQL.
 
     Attributes:
-        mode: whether it is that of the home, or that of Postgres.
-        home: folder of the ledger; None for the settings'.
+        mode: whose ledger: the home's file (embedded) or the Postgres of the settings (distributed).
+        home: folder of the ledger; None for the settings' own.
         portfolio: its name, None for every one.
         last: how many rows at most, the newest ones.
         json: print one JSON object.
-        config: settings file, None for the usual places.
+        config: the settings file asked for, None for the usual one.
     """
 
     mode: UpMode = "embedded"
@@ -168,10 +168,10 @@ class ResetOptions:
 
     Attributes:
         portfolio: its name.
-        mode: whether the ledger is that of the home, or that of Postgres.
-        home: folder of the ledger; None for the settings'.
+        mode: whose ledger: the home's file (embedded) or the Postgres of the settings (distributed).
+        home: folder of the ledger; None for the settings' own.
         capital: starting balance in paise, None for the one it started with.
-        config: settings file, None for the usual places.
+        config: the settings file asked for, None for the usual one.
     """
 
     portfolio: str

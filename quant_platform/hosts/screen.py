@@ -2,11 +2,9 @@
 
 import time
 from collections import deque
-from datetime import datetime
 
 from quant_platform.domain.orders import BUY
-from quant_platform.domain.session import IST, Session, ist_date, session_on
-from quant_platform.domain.ticks import NS_PER_SECOND
+from quant_platform.domain.session import Session, ist_date, ist_time, session_on
 from quant_platform.hosts.market import MarketHost
 from quant_platform.hosts.options import UpOptions
 from quant_platform.hosts.results import percentiles_us
@@ -141,7 +139,7 @@ def _phase(session: Session | None, now_ns: int) -> str:
         return "the exchange is closed today"
     for phase in session.phases(True):
         if phase.start <= now_ns < phase.end:
-            ends = datetime.fromtimestamp(phase.end // NS_PER_SECOND, IST)
+            ends = ist_time(phase.end)
             name = phase.kind.name.lower().replace("_", " ")
             return f"{'continuous trading' if name == 'continuous' else name} until {ends:%H:%M}"
     return "before the open" if now_ns < session.open_ns(False) else "closed for the day"

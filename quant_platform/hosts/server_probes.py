@@ -12,14 +12,13 @@ import msgspec
 from quant_platform.adapters.bus.kafka_probe import probe_kafka
 from quant_platform.adapters.cache.redis_probe import probe_redis
 from quant_platform.adapters.ledger.probe import probe_ledger
-from quant_platform.adapters.objects.obstore import Bucket
 from quant_platform.adapters.objects.s3_probe import probe_bucket
 from quant_platform.adapters.ticks.questdb_probe import probe_questdb
 from quant_platform.domain.errors import QuantError
 from quant_platform.domain.ticks import NS_PER_SECOND
 from quant_platform.hosts.config import Settings
 from quant_platform.hosts.distributed.connections import postgres_url
-from quant_platform.ports.server_probes import BucketFound
+from quant_platform.hosts.object_store import bucket_of
 from quant_platform.services.system_doctor.servers import Refusal, ServerProbes, ServiceFound
 
 WITHIN_S = 4.0
@@ -27,8 +26,6 @@ WITHIN_S = 4.0
 
 SERVERS = ("kafka", "postgres", "questdb", "redis", "objects")
 """Sections of the settings that name a server."""
-
-T = TypeVar("T")
 
 
 class _Clocked(Protocol):
@@ -40,6 +37,7 @@ class _Clocked(Protocol):
         ...
 
 
+T = TypeVar("T")
 C = TypeVar("C", bound=_Clocked)
 
 
@@ -63,7 +61,7 @@ def probe_servers(settings: Settings, *, audit: bool) -> ServerProbes:
         audit: read every audit chain of the ledger, too.
     """
     drifts: dict[str, float] = {}
-    services = settings.api.services
+    services, bucket = settings.api.services, bucket_of(settings)
     with ThreadPoolExecutor(len(SERVERS) + len(services)) as pool:
 
         def asked(section: str, probe: Callable[[], T]) -> Callable[[], T | Refusal | None]:
@@ -84,7 +82,7 @@ def probe_servers(settings: Settings, *, audit: bool) -> ServerProbes:
         postgres = timed("postgres", lambda: probe_ledger(postgres_url(settings), WITHIN_S, audit=audit))
         questdb = timed("questdb", lambda: probe_questdb(settings.questdb.http_url.get_secret_value(), WITHIN_S))
         redis = timed("redis", lambda: probe_redis(settings.redis.url.get_secret_value(), WITHIN_S))
-        s3 = asked("objects", lambda: _bucket(settings))
+        s3 = asked("objects", lambda: None if bucket is None else probe_bucket(bucket, WITHIN_S))
         told = pool.map(lambda url: _reported(lambda: _service(url)), services.values())
         return ServerProbes(
             kafka=kafka(),
@@ -118,14 +116,6 @@ def _drift_s(before_ns: int, theirs_ns: int, after_ns: int) -> float:
     """Our clock less theirs, which was read at some moment between two of ours; 0 where it fits between them."""
     nearest_ns = min(max(theirs_ns, before_ns), after_ns)
     return (nearest_ns - theirs_ns) / NS_PER_SECOND
-
-
-def _bucket(settings: Settings) -> BucketFound:
-    wanted = settings.objects
-    key, secret = (
-        "" if value is None else value.get_secret_value() for value in (wanted.access_key_id, wanted.secret_access_key)
-    )
-    return probe_bucket(Bucket(wanted.endpoint_url or "", wanted.bucket, key, secret), WITHIN_S)
 
 
 def _service(url: str) -> ServiceFound:

@@ -2,27 +2,39 @@
 
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
-
-
-_ADDRESS = re.compile(r"([a-z0-9_]+)=(https?://[^\s,=]+)")
 
 
 def _read_addresses(value: object) -> object:
     """``name=url`` words, with commas or spaces between, as a mapping: how a variable writes one."""
     if not isinstance(value, str):
         return value
-    matches = [_ADDRESS.fullmatch(word) for word in value.replace(",", " ").split()]
-    if None in matches:
-        raise ValueError("write name=http://host:port for each service, with commas between")
-    return {match[1]: match[2] for match in matches if match is not None}
+    words = [word.partition("=") for word in value.replace(",", " ").split()]
+    return {name: address for name, _, address in words}
 
 
-Addresses = Annotated[dict[str, str], BeforeValidator(_read_addresses)]
+def _require_addresses(services: dict[str, str]) -> dict[str, str]:
+    for name, address in services.items():
+        if not re.fullmatch(r"[a-z0-9_]+", name) or not _is_address(address):
+            raise ValueError("write name=http://host:port for each service, with commas between")
+    return services
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        host, _ = (parts.hostname or "").encode("idna"), parts.port  # what a client would look at first, and stumble on
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(host) and re.fullmatch(r"[!-~]+", text) is not None
+
+
+Addresses = Annotated[dict[str, str], BeforeValidator(_read_addresses), AfterValidator(_require_addresses)]
 """Name of a service → address below which it answers ``/readyz``."""
 
 
@@ -32,10 +44,25 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True)
 
 
+_BROKER = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/,\[\]]+):(\d{1,5})")
+
+
+def _judge_brokers(value: str) -> str:
+    """Kafka's client takes any text, and would look for a broker there for ever."""
+    for word in value.split(","):
+        match = _BROKER.fullmatch(word.strip())
+        if match is None or int(match[2]) not in range(1, 65_536):
+            raise ValueError("write host:port, several with commas between")
+    return value
+
+
+Brokers = Annotated[str, AfterValidator(_judge_brokers)]
+
+
 class KafkaSettings(Frozen):
     """The message bus."""
 
-    bootstrap_servers: str = "127.0.0.1:9092"
+    bootstrap_servers: Brokers = "127.0.0.1:9092"
     partitions: Annotated[int, Field(ge=1, le=256)] = 12  # of a topic that is made
     session_timeout_ms: Annotated[int, Field(ge=1000, le=300_000)] = 6000  # a dead instance's partitions are free then
     transaction_timeout_ms: Annotated[int, Field(ge=1000, le=900_000)] = 10_000

@@ -4,7 +4,10 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 async def until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
@@ -42,6 +45,8 @@ async def failing_together(tasks: Sequence[asyncio.Task[None]]) -> AsyncIterator
     except asyncio.CancelledError:
         for task in tasks:
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                if owner is not None:
+                    owner.uncancel()  # it was no wish to end the owner, who may go on after the error
                 raise error from None
         raise
     finally:
@@ -49,3 +54,15 @@ async def failing_together(tasks: Sequence[asyncio.Task[None]]) -> AsyncIterator
             task.remove_done_callback(end_owner)
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a call in a thread; one who is cancelled leaves when the call has ended, and can let go of what it uses."""
+    work = asyncio.create_task(asyncio.to_thread(call, *args, **kwargs))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait({work})
+        if not work.cancelled():
+            work.exception()  # nobody is left to be told
+        raise

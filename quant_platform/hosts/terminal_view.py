@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from io import StringIO
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quant_platform.domain.money import format_rupees
-from quant_platform.domain.session import IST
+from quant_platform.domain.session import ist_time
 from quant_platform.hosts.view_state import ViewState
 from quant_platform.ports.ledger_store import RunSummary
 
@@ -151,7 +150,7 @@ def _panel(title: str, content: RenderableType, rows: int | None = None) -> Pane
 
 
 def _header(state: ViewState) -> Panel:
-    moment = datetime.fromtimestamp(state.now_ns // 10**9, IST)
+    moment = ist_time(state.now_ns)
     speed = "lockstep" if state.speed is None else f"×{state.speed:g}"
     left = Text.assemble((f"{moment:%a %d %b %Y %H:%M:%S} IST", "bold"), f"  {state.phase}")
     light = ("● ", "green") if state.feed_ok else ("● ", "bold red")
@@ -248,7 +247,7 @@ def _orders(state: ViewState, rows: int) -> Panel:
 
 
 def _clock(ts: int) -> str:
-    return f"{datetime.fromtimestamp(ts // 10**9, IST):%H:%M:%S}"
+    return f"{ist_time(ts):%H:%M:%S}"
 
 
 def _short(symbol: str) -> str:

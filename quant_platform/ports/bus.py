@@ -47,15 +47,7 @@ class RecordReader(Protocol):
 
 
 class GroupReader(RecordReader, Protocol):
-    """Shares partitions with the other readers of its group."""
-
-    def commit(self, offsets: Offsets) -> None:
-        """Have the group go on from these places; returns when that is durable.
-
-        Raises:
-            UnavailableError: the bus cannot be reached, or the partition has gone to another reader.
-        """
-        ...
+    """Shares partitions with the other readers of its group; a :class:`TransactionalWriter` moves the group on."""
 
     def positions(self) -> Offsets:
         """Where its partitions go on after all it has read, past the marks that transactions leave behind."""

@@ -1,13 +1,12 @@
 """Candles over REST: history and the current day, in versions 2 and 3. They want no token."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from quant_platform.domain.session import IST, ist_date
-from quant_platform.domain.ticks import NS_PER_SECOND
+from quant_platform.domain.session import ist_date, ist_time
 from quant_platform.ports.broker import Candle
 from quant_platform.protocol.upstox import codes, limits, paths
 from quant_platform.simulator.background import beside_the_loop
@@ -32,7 +31,7 @@ def _rows(candles: list[Candle]) -> dict[str, object]:
     return {
         "candles": [
             [
-                datetime.fromtimestamp(candle.ts // NS_PER_SECOND, IST).isoformat(),
+                ist_time(candle.ts).isoformat(),
                 *(rupees(price) for price in candle[1:5]),
                 candle.volume,
                 0,

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from quant_platform.domain.topics import Topic
-from quant_platform.ports.bus import Bus, Record, RecordReader
+from quant_platform.ports.bus import Bus, GroupReader, Offsets, Record, RecordReader
 
 PARTITIONS = 3
 THINGS = Topic("things", PARTITIONS)
@@ -38,6 +38,13 @@ def values(records: Sequence[Record]) -> list[str]:
 
 def stored(bus: Bus, topic: Topic = THINGS) -> list[str]:
     return values(list(bus.history(topic.name, ALL)))
+
+
+def commit(bus: Bus, reader: GroupReader, offsets: Offsets) -> None:
+    """Have a reader's group go on from these places."""
+    writer = bus.transactional_writer(f"committer of {id(reader)}")
+    writer.commit(reader, offsets)
+    writer.close()
 
 
 def following(record: Record) -> dict[tuple[str, int], int]:

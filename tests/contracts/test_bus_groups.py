@@ -8,7 +8,19 @@ import pytest
 
 from quant_platform.domain.errors import UnavailableError
 from quant_platform.ports.bus import Bus, GroupReader, Record
-from tests.contracts.bus_rig import ALL, OTHERS, PARTITIONS, THINGS, WITHIN_S, following, stored, take, values, write
+from tests.contracts.bus_rig import (
+    ALL,
+    OTHERS,
+    PARTITIONS,
+    THINGS,
+    WITHIN_S,
+    commit,
+    following,
+    stored,
+    take,
+    values,
+    write,
+)
 
 # Groups.
 
@@ -17,7 +29,7 @@ def test_a_group_goes_on_after_its_last_commit(any_bus: Bus) -> None:
     write(any_bus, *"abc")
     first = any_bus.group_reader("group", "one", THINGS.name)
     read = take(first, 2)
-    first.commit(following(read[0]))
+    commit(any_bus, first, following(read[0]))
     first.close()
     again = any_bus.group_reader("group", "one", THINGS.name)
     assert values(take(again, 2)) == ["b", "c"]
@@ -36,9 +48,9 @@ def test_a_group_is_behind_by_what_it_has_not_committed_and_at_rest_by_nothing(a
     read = take(reader, 4)
     assert any_bus.behind("group", THINGS.name) == 4
     (second,) = (record for record in read if record.value == b"b")
-    reader.commit(following(second))
+    commit(any_bus, reader, following(second))
     assert any_bus.behind("group", THINGS.name) == 2
-    reader.commit(reader.positions())
+    commit(any_bus, reader, reader.positions())
     assert any_bus.behind("group", THINGS.name) == 0
     assert any_bus.behind("another group", THINGS.name) == 4
     reader.close()
@@ -80,7 +92,7 @@ def test_a_second_member_takes_its_share_and_leaves_it_when_it_goes(any_bus: Bus
         theirs += second.poll(100, 0.2)
     assert sorted(values(ours + theirs)) == ["0", "1", "2"]
     assert {record.partition for record in theirs} == shares["two"]
-    second.commit({key: offset for record in theirs for key, offset in following(record).items()})
+    commit(any_bus, second, {key: offset for record in theirs for key, offset in following(record).items()})
     second.close()
     shares["one"].clear()
     polled_together([first], lambda: shares["one"] >= shares["two"])
@@ -97,7 +109,7 @@ def test_a_reader_whose_place_another_took_can_commit_no_more(any_bus: Bus) -> N
     new = any_bus.group_reader("group", "one", THINGS.name)
     assert values(take(new, 2)) == ["a", "b"]
     with pytest.raises(UnavailableError):
-        old.commit(following(record))
+        commit(any_bus, old, following(record))
     old.close()
     new.close()
 

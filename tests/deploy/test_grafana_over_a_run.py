@@ -23,6 +23,8 @@ from .grafana_files import TimeRange, asked, expand, panel_sql
 from .grafana_user import as_grafana, run_reader_sql
 from .sampled_metrics import Metrics
 
+ROWS_A_SESSION = 30_000
+"""So many that every service is looked at while it works."""
 SERVICES = {"upstox_ingestor", "feature_engine", "strategy_runtime"}
 
 
@@ -78,7 +80,7 @@ def test_dashboards_show_what_a_run_of_the_services_did(
     tmp_path: Path, kafka: KafkaServer, database: Database, empty_questdb: QuestdbServer
 ) -> None:
     assert run_reader_sql(database).returncode == 0
-    data = depth_file(tmp_path / "depth.parquet")
+    data = depth_file(tmp_path / "depth.parquet", rows_a_session=ROWS_A_SESSION)
     metrics, seen = Metrics(empty_questdb), Seen()
     with platform_on(data, kafka.environment | database.environment) as platform, SqlLedger(database.url) as ledger:
         deadline = monotonic() + 180

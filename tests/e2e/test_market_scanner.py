@@ -116,7 +116,7 @@ def test_it_waits_visibly_for_its_exchange_and_for_a_token_and_stops_when_told(
     with exchange(*DEMO, "--speed", "max", folder=tmp_path) as market:
         for beside, reason in (
             ({"UPSTOX_BASE_URL": "http://127.0.0.1:1", "UPSTOX_ACCESS_TOKEN": "any"}, "does not answer"),
-            ({"UPSTOX_BASE_URL": market.url, "UPSTOX_ACCESS_TOKEN": "another"}, "refused"),
+            ({"UPSTOX_BASE_URL": market.url, "UPSTOX_ACCESS_TOKEN": "another"}, "refuses the token"),
             ({}, "access token"),
         ):
             with service("market_scanner", folder=tmp_path, environment={**environment, **beside}) as scanner:

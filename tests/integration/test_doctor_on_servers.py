@@ -20,6 +20,7 @@ from quant_platform.hosts.options import DoctorOptions
 from quant_platform.ports.bus import Record
 from quant_platform.ports.ledger_store import LedgerBlock, RunRequest
 from quant_platform.services.system_doctor.verdict import Level, Verdict
+from tests.contracts.bus_rig import commit
 from tests.servers import Database, KafkaServer, PostgresServer, QuestdbServer, RealServer, RedisServer
 
 SECRETS = ("POSTGRES_PASSWORD", "QUESTDB_PG_PASSWORD", "AWS_SECRET_ACCESS_KEY")
@@ -187,7 +188,7 @@ def test_records_that_wait_are_counted_for_each_group(
     reader = bus.group_reader("feature_engine", "1", EQUITY_TICKS.name)
     while not reader.poll(1, 0.1):
         pass
-    reader.commit({(EQUITY_TICKS.name, 1): 3})
+    commit(bus, reader, {(EQUITY_TICKS.name, 1): 3})
     reader.close()
     with SqlLedger(database.url) as ledger:
         ledger.begin(RunRequest("second", "paper", "momentum", "{}", None, 20_000_00))

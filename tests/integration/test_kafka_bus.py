@@ -106,6 +106,15 @@ def test_a_hung_broker_is_waited_for_and_takes_every_record_once(things: KafkaBu
     assert stored(things) == list(range(1000))
 
 
+def test_a_hung_broker_is_away_to_whoever_would_change_something(things: KafkaBus, kafka: KafkaServer) -> None:
+    kafka.pause()
+    try:
+        with pytest.raises(UnavailableError, match=kafka.bootstrap_servers):
+            things.forget_groups(["group"])
+    finally:
+        kafka.resume()
+
+
 def test_a_reader_says_that_the_broker_is_away_and_goes_on_where_it_was(things: KafkaBus, kafka: KafkaServer) -> None:
     writer = things.writer()
     send(writer, range(10))

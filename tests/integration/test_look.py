@@ -13,12 +13,10 @@ from rich.text import Text
 
 from quant_platform import cli
 from quant_platform.adapters.ledger.sql import SqlLedger
-from quant_platform.domain.errors import FencedError
 from quant_platform.domain.orders import BUY, SELL
 from quant_platform.domain.session import IST
 from quant_platform.hosts.home import HomeFolder, HomeLock
 from quant_platform.ports.ledger_store import FillRow, LedgerBlock, OrderRow, RunRequest
-from tests.servers import Database
 
 NOON = int(datetime(2026, 7, 31, 12, 0, tzinfo=IST).timestamp()) * 10**9
 SYMBOL = "NSE_EQ:RELIANCE"
@@ -32,32 +30,27 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def one_round_trip(ledger: SqlLedger) -> None:
-    """Begin a run of the portfolio ``mine``, and trade: +₹10.00 before, +₹8.50 after charges."""
-    ledger.begin(RunRequest("mine", "paper", "momentum", "{}", None, 20_000_00))
-    ledger.commit(
-        LedgerBlock(
-            orders=[
-                OrderRow(1, NOON, SYMBOL, BUY, 2, 1_400_00, "price above VWAP"),
-                OrderRow(2, NOON + 10**9, SYMBOL, SELL, 2, 1_405_00, "below VWAP"),
-            ],
-            fills=[
-                FillRow(1, NOON, SYMBOL, BUY, 2, 2_800_00, 70, 0, 0, "price above VWAP", False),
-                FillRow(2, NOON + 10**9, SYMBOL, SELL, 2, 2_810_00, 80, 10_00, 8_50, "below VWAP", False),
-            ],
-            balance=20_008_50,
-            last_equity=20_008_50,
-            moment=NOON + 10**9,
-        )
-    )
-
-
 @pytest.fixture
 def home(tmp_path: Path) -> HomeFolder:
-    """A home folder whose portfolio ``mine`` made one round trip."""
+    """A home folder whose portfolio ``mine`` made one round trip: +₹10.00 before, +₹8.50 after charges."""
     folder = HomeFolder(tmp_path / "user_data")
     with SqlLedger(folder.ledger) as ledger:
-        one_round_trip(ledger)
+        ledger.begin(RunRequest("mine", "paper", "momentum", "{}", None, 20_000_00))
+        ledger.commit(
+            LedgerBlock(
+                orders=[
+                    OrderRow(1, NOON, SYMBOL, BUY, 2, 1_400_00, "price above VWAP"),
+                    OrderRow(2, NOON + 10**9, SYMBOL, SELL, 2, 1_405_00, "below VWAP"),
+                ],
+                fills=[
+                    FillRow(1, NOON, SYMBOL, BUY, 2, 2_800_00, 70, 0, 0, "price above VWAP", False),
+                    FillRow(2, NOON + 10**9, SYMBOL, SELL, 2, 2_810_00, 80, 10_00, 8_50, "below VWAP", False),
+                ],
+                balance=20_008_50,
+                last_equity=20_008_50,
+                moment=NOON + 10**9,
+            )
+        )
         ledger.finish()
     return folder
 
@@ -117,30 +110,6 @@ def test_an_unknown_portfolio_is_wrong_usage(capsys: pytest.CaptureFixture[str])
     assert cli.run_command(["orders", "--portfolio", "yours"]) == 2
     assert "there is no portfolio 'yours' — the ledger has mine" in capsys.readouterr().err
     assert cli.run_command(["portfolio", "reset", "yours", "--yes"]) == 2
-
-
-def test_the_ledger_of_postgres_is_shown_and_a_portfolio_of_it_started_anew(
-    database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, value in database.environment.items():
-        monkeypatch.setenv(name, value)
-    there = ("--mode", "distributed")
-    with SqlLedger(database.url) as runtime:
-        one_round_trip(runtime)
-        assert answer(capsys, "portfolio", "list", *there)["portfolios"][0]["balance"] == 20_008.5
-        assert len(answer(capsys, "orders", *there)["orders"]) == 2
-        assert cli.run_command(["portfolio", "reset", "mine", "--yes", *there]) == 0
-        with pytest.raises(FencedError):
-            runtime.commit(LedgerBlock(balance=20_008_50, last_equity=20_008_50, moment=NOON + 2 * 10**9))
-    [listed] = answer(capsys, "portfolio", "list", *there)["portfolios"]
-    assert (listed["balance"], listed["last_run_state"]) == (20_000.0, "interrupted")
-
-
-def test_a_home_without_a_ledger_names_the_other_places(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run_command(["portfolio", "list"]) == 2
-    assert "there is no ledger in user_data — run `quant up` first, name another --home, or --mode distributed" in (
-        capsys.readouterr().err
-    )
 
 
 def test_a_portfolio_is_not_reset_under_a_running_platform(

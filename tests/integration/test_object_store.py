@@ -2,9 +2,11 @@
 
 import io
 import secrets
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -169,6 +171,35 @@ def test_a_bucket_that_vanished_is_made_anew(bucket: Bucket) -> None:
         objects.put("a", io.BytesIO(b"x"))
     objects.put("a", io.BytesIO(b"y"))
     assert content(objects, "a") == b"y"
+
+
+class Starting(BaseHTTPRequestHandler):
+    """A server without the bucket that cannot make one yet, as a real one is for a moment after its start."""
+
+    def do_GET(self) -> None:
+        self._refuse(404, b"<Error><Code>NoSuchBucket</Code></Error>")
+
+    def do_PUT(self) -> None:
+        self._refuse(503, b"<Error><Code>XMinioServerNotInitialized</Code></Error>")
+
+    def _refuse(self, status: int, why: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(why)))
+        self.end_headers()
+        self.wfile.write(why)
+
+    def log_message(self, *_: object) -> None:
+        """Keep the test's output quiet."""
+
+
+def test_a_bucket_that_cannot_be_made_yet_is_waited_for() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Starting) as server:
+        threading.Thread(target=server.serve_forever).start()
+        objects = Objects.in_bucket(Bucket(f"http://127.0.0.1:{server.server_port}", "b", "key", "secret"))
+        error = failure(lambda store: store.find("a"), objects)
+        server.shutdown()
+    assert isinstance(error, UnavailableError)
+    assert "cannot be made now: XMinioServerNotInitialized" in str(error)
 
 
 def remove_bucket(bucket: Bucket) -> None:

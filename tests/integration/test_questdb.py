@@ -80,6 +80,25 @@ def test_rows_wait_while_the_server_hangs(questdb: QuestdbServer, writer: Questd
     assert seen(reader) == [(0, 1)]
 
 
+def test_a_question_to_a_server_that_hangs_is_given_up(
+    questdb: QuestdbServer, writer: QuestdbWriter, settings: Settings
+) -> None:
+    writer.prepare()
+    wanted = settings.questdb
+    assert wanted.pg_password is not None
+    password = wanted.pg_password.get_secret_value()
+    reader = QuestdbReader(wanted.pg_host, wanted.pg_port, wanted.pg_user, password, timeout_s=1.0)
+    assert seen(reader) == []
+    questdb.pause()
+    try:
+        with pytest.raises(UnavailableError, match="cannot be reached"):
+            seen(reader)
+    finally:
+        questdb.resume()
+    assert seen(reader) == []
+    reader.close()
+
+
 @pytest.mark.parametrize("login", ["admin:wrong@", ""])
 def test_a_wrong_password_is_refused_without_being_told(settings: Settings, login: str) -> None:
     host = settings.questdb.http_url.get_secret_value().rpartition("@")[2]

@@ -21,6 +21,7 @@ from quant_platform.domain.errors import UnavailableError
 from quant_platform.domain.topics import Topic
 from quant_platform.hosts.servers.fleet import Fleet
 from tests import servers
+from tests.contracts.bus_rig import commit
 from tests.servers import Database, KafkaServer, QuestdbServer, RealServer, RedisServer
 
 TOPIC = Topic("things", 2)
@@ -48,7 +49,7 @@ def test_every_test_finds_an_empty_bus(bus: KafkaBus, kafka: KafkaServer, turn: 
     writer.flush()
     reader = bus.group_reader("readers", "one", TOPIC.name)
     records = [reader.poll(1, 10.0)[0]]
-    reader.commit({(TOPIC.name, 0): 1})
+    commit(bus, reader, {(TOPIC.name, 0): 1})
     reader.close()
     writer.close()
     assert [record.value for record in records] == [turn.encode()]

@@ -277,7 +277,7 @@ def test_a_wrong_token_is_an_authentication_error_on_every_line() -> None:
             control = SimulatorControl(url, lambda: "yesterdays")
             with pytest.raises(AuthenticationError):
                 await rest.authorize_feed()
-            with pytest.raises(BrokerError, match="401"):
+            with pytest.raises(BrokerError, match="refuses the token"):
                 await control.clock()
             await rest.close()
             await control.close()

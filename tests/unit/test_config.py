@@ -112,6 +112,9 @@ def test_the_named_file_is_taken_instead_and_its_dotenv_with_it(
         ("[scanner]\npicks = 0\n", ["scanner.picks", "greater than or equal to 1"]),
         ("[feed]\nsubscribe = 'some'\n", ["feed.subscribe", "'scanner' or 'all'"]),
         ("picks = 1\n", ["'picks'", "no section"]),
+        ("[api]\nservices = {a = 'http://127.0.0.1:abc'}\n", ["api.services", "name=http://host:port"]),
+        ("[api]\nservices = {a = 'http://a..b'}\n", ["api.services", "name=http://host:port"]),
+        ("[api]\nservices = {a = '127.0.0.1:80'}\n", ["api.services", "name=http://host:port"]),
         ("[trading]\nsquare_off = 15:10:00\n", ["trading.square_off", "in quotes"]),
         ("[scanner\n", ["quant.toml", "cannot be read"]),
     ],
@@ -134,6 +137,7 @@ def test_a_wrong_settings_file_is_refused_with_name_source_and_cure(tmp_path: Pa
             "unknown setting upstox.acess_token in environment (QUANT_UPSTOX__ACESS_TOKEN)",
         ),
         ("QUANT_SCANNER__PICKS", "setting scanner.picks in environment (QUANT_SCANNER__PICKS) is not valid"),
+        ("QUANT_API__SERVICES", "setting api.services in environment (QUANT_API__SERVICES) is not valid"),
     ],
 )
 def test_a_wrong_variable_is_refused_and_its_value_is_never_shown(
@@ -166,3 +170,18 @@ def test_the_documented_settings_file_holds_every_setting_with_its_default() -> 
         *("objects.endpoint_url", "objects.access_key_id", "objects.secret_access_key"),
         "api.first_key",
     }
+
+
+@pytest.mark.parametrize("given", ["kafka:9092", "127.0.0.1:9092, 10.0.0.2:9093", "[::1]:9092", "a-1.example.com:1"])
+def test_brokers_are_hosts_with_ports(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", given)
+    assert load_settings().kafka.bootstrap_servers == given
+
+
+@pytest.mark.parametrize(
+    "given", ["kafka", "kafka:many", "kafka:0", "kafka:70000", "http://kafka:9092", ",", "a:1,,b:2"]
+)
+def test_what_is_no_broker_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", given)
+    with pytest.raises(ConfigurationError, match=r"kafka.bootstrap_servers in environment \(KAFKA_BOOTSTRAP_SERVERS\)"):
+        load_settings()

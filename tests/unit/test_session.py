@@ -17,6 +17,7 @@ from quant_platform.domain.session import (
     Session,
     covered,
     ist_date,
+    ist_time,
     latest_session,
     next_session,
     ns_at,
@@ -298,3 +299,9 @@ def test_the_real_candles_stand_on_days_with_a_session(shared_data: Path) -> Non
     first, last = min(days), max(days)
     assert days == {day for day in covered_days() if first <= day <= last and session_on(day) is not None}
     assert all(session(ist_date(ts)).open_ns(True) <= ts < session(ist_date(ts)).close_ns(True) for ts in stamps)
+
+
+def test_a_stamp_is_the_time_that_it_was_made_of() -> None:
+    day, at = date(2026, 7, 31), time(23, 59, 59, 999_999)
+    assert ist_time(ns_at(day, at) + 999) == datetime.combine(day, at, IST)
+    assert ist_time(ns_at(day, at) + 1000) == datetime.combine(date(2026, 8, 1), time(), IST)

@@ -1,8 +1,8 @@
 """Look at Kafka without changing it: brokers, topics, and how far every group is behind."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     ConfigResource,
@@ -33,14 +33,16 @@ def probe_kafka(servers: str, within_s: float) -> BusFound:
         ours = {name: len(topic.partitions) for name, topic in seen.topics.items() if not name.startswith("__")}
         topics = _topics(admin, ours, within_s)
         ends = _ends(admin, ours, within_s)
-        return BusFound(len(seen.brokers), seen.cluster_id or "", topics, ends, _groups(admin, ends, within_s))
+        return BusFound(
+            len(seen.brokers), seen.cluster_id or "", topics, ends, list(_groups(admin, servers, ends, within_s))
+        )
 
 
 def _topics(admin: AdminClient, partitions: Mapping[str, int], within_s: float) -> dict[str, TopicFound]:
     asked = [ConfigResource(ResourceType.TOPIC, name) for name in partitions]
     found = {}
-    for resource, future in admin.describe_configs(asked).items() if asked else ():
-        config = future.result(within_s)
+    for resource, future in admin.describe_configs(asked, request_timeout=within_s).items() if asked else ():
+        config = future.result()
         found[resource.name] = TopicFound(
             partitions[resource.name],
             int(config["retention.ms"].value),
@@ -52,19 +54,18 @@ def _topics(admin: AdminClient, partitions: Mapping[str, int], within_s: float) 
 def _ends(admin: AdminClient, partitions: Mapping[str, int], within_s: float) -> dict[Place, int]:
     places = [TopicPartition(name, number) for name, count in partitions.items() for number in range(count)]
     newest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    asked = admin.list_offsets(dict.fromkeys(places, newest)) if places else {}
-    return {(place.topic, place.partition): future.result(within_s).offset for place, future in asked.items()}
+    asked = admin.list_offsets(dict.fromkeys(places, newest), request_timeout=within_s) if places else {}
+    return {(place.topic, place.partition): future.result().offset for place, future in asked.items()}
 
 
-def _groups(admin: AdminClient, ends: Mapping[Place, int], within_s: float) -> list[GroupFound]:
-    names = [group.group_id for group in admin.list_consumer_groups().result(within_s).valid]
-    found = []
-    for name in sorted(names):
-        [future] = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)]).values()
-        offsets = {
-            (place.topic, place.partition): place.offset
-            for place in future.result(within_s).topic_partitions
-            if place.offset >= 0
-        }
-        found += lags_of(name, offsets, ends)
-    return found
+def _groups(admin: AdminClient, servers: str, ends: Mapping[Place, int], within_s: float) -> Iterator[GroupFound]:
+    places = [TopicPartition(topic, number) for topic, number in ends]
+    for group in sorted(each.group_id for each in admin.list_consumer_groups(request_timeout=within_s).result().valid):
+        # Not through the admin client: where Kafka answers too late, librdkafka 2.16 ends the process in there.
+        asker = Consumer({"bootstrap.servers": servers, "group.id": group, "log_level": 0})
+        try:
+            found = asker.committed(places, timeout=within_s)
+        finally:
+            asker.close()
+        offsets = {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
+        yield from lags_of(group, offsets, ends)

@@ -106,16 +106,6 @@ class KafkaReader:
         self._trouble = None
         return [record_of(message) if message.error() is None else self._refuse(message) for message in messages]
 
-    def commit(self, offsets: Offsets) -> None:
-        """Have the group go on from these places; returns when that is durable.
-
-        Raises:
-            UnavailableError: Kafka cannot be reached, or a partition has gone to another member.
-        """
-        if offsets:
-            with named(self._servers):
-                self.consumer.commit(offsets=places(offsets), asynchronous=False)
-
     def positions(self) -> Offsets:
         """Where its partitions go on after all it has read, past the marks that transactions leave behind."""
         reached = self.consumer.position(self.consumer.assignment())

@@ -185,10 +185,6 @@ class _MemoryGroupReader(_MemoryReader):
         self._take_share()
         return super().poll(most, timeout_s)
 
-    def commit(self, offsets: Offsets) -> None:
-        self.require_member()
-        self.move(offsets)
-
     def positions(self) -> Offsets:
         return {(self._topic, number): place for number, place in self._places.items()}
 

@@ -40,19 +40,7 @@ class RedisCache:
     """
 
     def __init__(self, url: str, patience_s: float = PATIENCE_S) -> None:
-        try:
-            self._redis = Redis.from_url(
-                url,
-                socket_timeout=patience_s,
-                socket_connect_timeout=patience_s,
-                retry=Retry(NoBackoff(), 1, (ConnectionLost,)),
-                maint_notifications_config=MaintNotificationsConfig(enabled=False),  # it would wait for longer
-                driver_info=None,  # nor introduce ourselves at length
-            )
-        except (ValueError, TypeError):  # their texts may quote the URL, and so the password
-            raise ConfigurationError(
-                "setting redis.url is no address of a Redis server", "write it like redis://:password@127.0.0.1:6379/0"
-            ) from None
+        self._redis = client_of(url, patience_s, tries=2)
 
     def put(self, entries: Sequence[CacheEntry]) -> None:
         """Keep values; each replaces what its key had.
@@ -81,6 +69,32 @@ class RedisCache:
     def close(self) -> None:
         """Let go of the connections."""
         self._redis.close()
+
+
+def client_of(url: str, patience_s: float, *, tries: int) -> Redis:
+    """A client that connects at its first call.
+
+    Args:
+        url: ``redis://`` or ``rediss://``, with the password where there is one.
+        patience_s: how long to wait for a connection, and for each answer.
+        tries: how often a call is made whose connection is lost.
+
+    Raises:
+        ConfigurationError: the URL cannot be read.
+    """
+    try:
+        return Redis.from_url(
+            url,
+            socket_timeout=patience_s,
+            socket_connect_timeout=patience_s,
+            retry=Retry(NoBackoff(), tries - 1, (ConnectionLost,)),
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),  # it would wait for longer
+            driver_info=None,  # nor introduce ourselves at length
+        )
+    except (ValueError, TypeError):  # their texts may quote the URL, and so the password
+        raise ConfigurationError(
+            "setting redis.url is no address of a Redis server", "write it like redis://:password@127.0.0.1:6379/0"
+        ) from None
 
 
 @contextmanager

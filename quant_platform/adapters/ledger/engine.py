@@ -50,12 +50,13 @@ def database_url(where: str | Path) -> URL:
     return URL.create("sqlite", database=str(where))
 
 
-def open_engine(where: str | Path, durable: bool) -> Engine:
+def open_engine(where: str | Path, durable: bool, patience_s: float) -> Engine:
     """Connect, and bring the schema to this program's.
 
     Args:
         where: path of a SQLite file (its folder is made), or a database URL.
         durable: a commit is on the disk when it returns; False for a throw-away SQLite file.
+        patience_s: how long a server may take for each answer.
 
     Raises:
         ConfigurationError: the URL cannot be read, or the schema is newer than the program.
@@ -69,8 +70,11 @@ def open_engine(where: str | Path, durable: bool) -> Engine:
         engine = create_engine(url)
         _prepare_sqlite(engine, durable)
     else:
+        from quant_platform.adapters.ledger.patience import be_patient  # noqa: PLC0415 - loads a driver of its own
+
         # A pooled connection may have died with the server: it is tried before each use.
         engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_SECONDS})
+        be_patient(engine, patience_s)
     try:
         with faults_named():
             _bring_up_to_date(engine, durable)

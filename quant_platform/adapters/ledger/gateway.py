@@ -6,3 +6,5 @@ from quant_platform.adapters.ledger.pages import PagedLedger
 
 class GatewayLedger(KeyLedger, PagedLedger):
     """Both a ``KeyStore`` and ``LedgerPages``; threads may share it."""
+
+    patience_s = 5.0  # whoever asks over HTTP waits for this

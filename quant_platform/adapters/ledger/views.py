@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from sqlalchemy import Connection, Engine, Select, delete, func, insert, select
 
@@ -40,8 +40,11 @@ class LedgerDatabase:
         UnavailableError: the database cannot be opened now.
     """
 
+    patience_s: ClassVar[float] = 60.0
+    """How long Postgres may take for each answer before it counts as away."""
+
     def __init__(self, where: str | Path, durable: bool = True) -> None:
-        self._engine: Engine = open_engine(where, durable)
+        self._engine: Engine = open_engine(where, durable, self.patience_s)
 
     def close(self) -> None:
         """Let go of the database."""

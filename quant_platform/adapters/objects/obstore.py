@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Literal, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PART_BYTES = 5 * 1024 * 1024
 PARTS_AT_ONCE = 4
 """With the size of a part this bounds the memory that a large object takes."""
+
+MADE_WITHIN_S = 30.0
 
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _REFUSED = re.compile(r"status code: 40[13]|<Code>(?:InvalidAccessKeyId|XAdminUserNotFound)</Code>")
@@ -73,6 +75,21 @@ class Bucket:
             },
             retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=30)},
         )
+
+
+def ask_for_bucket(bucket: Bucket, method: Literal["GET", "PUT"], within_s: float) -> tuple[httpx.Response, str]:
+    """Look for a bucket or make it: requests that the library does not know, but signs.
+
+    Returns:
+        The answer, and the server's own word for what went wrong (else ``HTTP 503``).
+
+    Raises:
+        httpx.HTTPError: the server cannot be reached. Its text may hold the signature.
+    """
+    signed = obstore.sign(bucket.open(""), method, "", _SIGNATURE_LIVES)  # the bucket is the empty path
+    reply = httpx.request(method, signed, timeout=within_s)
+    found = _CODE.search(reply.text)
+    return reply, found[1] if found else f"HTTP {reply.status_code}"
 
 
 class Objects:
@@ -222,26 +239,25 @@ class Objects:
     def _knock(self) -> None:
         """Ask for a list, whose refusal has a text; that of :meth:`find` has none and looks like a missing object."""
         assert self._bucket is not None, "a folder needs no knock"  # noqa: S101
-        whole = self._bucket.open("")
         try:
-            next(iter(obstore.list(whole, chunk_size=1)), None)
+            next(iter(obstore.list(self._bucket.open(""), chunk_size=1)), None)
         except BaseError as error:
             if _code(error) != "NoSuchBucket":
                 raise
-            self._make_bucket(whole)
+            self._make_bucket(self._bucket)
         self._is_known_to_answer = True
 
-    def _make_bucket(self, whole: S3Store) -> None:
-        """The library knows no request for this, but signs one: the bucket is the empty path."""
+    def _make_bucket(self, bucket: Bucket) -> None:
         try:
-            reply = httpx.put(obstore.sign(whole, "PUT", "", _SIGNATURE_LIVES), timeout=30)
+            reply, reason = ask_for_bucket(bucket, "PUT", MADE_WITHIN_S)
         except httpx.HTTPError as error:
             raise UnavailableError(f"{self._where} cannot be made now: {type(error).__name__}", "try again") from None
-        code = _CODE.search(reply.text)
-        if reply.is_success or (code and code[1] == "BucketAlreadyOwnedByYou"):
+        if reply.is_success or reason == "BucketAlreadyOwnedByYou":
             return
+        if reply.is_server_error:
+            raise UnavailableError(f"{self._where} cannot be made now: {reason}", "try again, or look into its log")
         raise ConfigurationError(
-            f"{self._where} does not exist and cannot be made: {code[1] if code else reply.status_code}",
+            f"{self._where} does not exist and cannot be made: {reason}",
             "make it, or name another in objects.bucket",
         )
 

@@ -1,17 +1,10 @@
 """Look at a bucket without making it."""
 
-import re
-from datetime import timedelta
-
 import httpx
-import obstore
 
-from quant_platform.adapters.objects.obstore import Bucket, Objects
+from quant_platform.adapters.objects.obstore import Bucket, Objects, ask_for_bucket
 from quant_platform.domain.errors import ConfigurationError, UnavailableError
 from quant_platform.ports.server_probes import BucketFound
-
-_CODE = re.compile(r"<Code>(\w+)</Code>")
-_SIGNATURE_LIVES = timedelta(minutes=5)
 
 
 def probe_bucket(bucket: Bucket, within_s: float) -> BucketFound:
@@ -27,13 +20,11 @@ def probe_bucket(bucket: Bucket, within_s: float) -> BucketFound:
     """
     where = Objects.in_bucket(bucket).where
     try:
-        reply = httpx.get(obstore.sign(bucket.open(""), "GET", "", _SIGNATURE_LIVES), timeout=within_s, trust_env=False)
+        reply, reason = ask_for_bucket(bucket, "GET", within_s)
     except httpx.HTTPError as error:
         raise UnavailableError(
             f"{where} cannot be reached: {type(error).__name__}", "start it, or correct objects.endpoint_url"
         ) from None
-    code = _CODE.search(reply.text)
-    reason = code[1] if code else f"HTTP {reply.status_code}"
     if reply.status_code in {401, 403}:
         raise ConfigurationError(
             f"{where} refuses our keys ({reason})", "correct objects.access_key_id and objects.secret_access_key"

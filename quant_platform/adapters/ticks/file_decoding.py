@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,8 +19,8 @@ from quant_platform.adapters.ticks.file_columns import (
 )
 from quant_platform.adapters.ticks.file_schema import CANDLE_PRICES, DataFile, Kind, RowGroup, unreadable
 from quant_platform.domain.errors import DataError
-from quant_platform.domain.session import IST
-from quant_platform.domain.ticks import IST_OFFSET_NS, NS_PER_DAY, NS_PER_SECOND, BarBatch
+from quant_platform.domain.session import ist_time
+from quant_platform.domain.ticks import IST_OFFSET_NS, NS_PER_DAY, BarBatch
 from quant_platform.ports.tick_store import StoredBar
 
 BATCH_ROWS = 1 << 19
@@ -169,7 +168,7 @@ class RowReader:
         if column in ("timestamp", "symbol"):
             return ""
         stamp = row["timestamp"].cast(pa.int64()).as_py()
-        at = datetime.fromtimestamp(stamp * self.file.ns_per_unit // NS_PER_SECOND, IST)
+        at = ist_time(stamp * self.file.ns_per_unit)
         return f"; {row['symbol'].as_py()} at {at:%Y-%m-%d %H:%M:%S} IST"
 
 

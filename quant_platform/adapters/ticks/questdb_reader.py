@@ -3,13 +3,17 @@
 import time
 from collections.abc import Sequence
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
 
 from quant_platform.adapters.ticks.series_rows import column_types, rows_of
 from quant_platform.domain.errors import ConfigurationError, UnavailableError
 from quant_platform.ports.series_store import TABLES, Backlog, Place, R, S, Table
+
+A = TypeVar("A")
 
 _POLL_S = 0.01
 _STAMP = "cast(%s AS TIMESTAMP_NS)"
@@ -21,6 +25,20 @@ class _Commits(NamedTuple):
     durable: int
     visible: int
     fault: str
+
+
+class _Connection(psycopg.Connection[Any]):
+    """Gives up a server that hangs, which keeps no time-out of its own."""
+
+    patience_s = 0.0
+
+    def wait(self, gen: PQGen[A], interval: float = 0.1, timeout: float | None = None) -> A:
+        try:
+            return super().wait(gen, interval, self.patience_s if timeout is None else timeout)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.pgconn.finish()
+            raise
 
 
 class QuestdbReader:
@@ -38,6 +56,7 @@ class QuestdbReader:
 
     def __init__(self, host: str, port: int, user: str, password: str | None, *, timeout_s: float = 10.0) -> None:
         self._where = f"{host}:{port}"
+        self._timeout_s = timeout_s
         self._parameters: dict[str, Any] = {
             "host": host,
             "port": port,
@@ -47,7 +66,7 @@ class QuestdbReader:
             "connect_timeout": max(int(timeout_s), 1),
             "options": f"-c statement_timeout={int(timeout_s * 1000)}",
         }
-        self._connection: psycopg.Connection[Any] | None = None
+        self._connection: _Connection | None = None
         self._lock = Lock()
 
     def newest(self, table: Table[R], name: str, limit: int) -> R:
@@ -162,9 +181,9 @@ class QuestdbReader:
                 f"QuestDB at {self._where} cannot answer now: {reason}", "look into its log and at its load"
             ) from None
 
-    def _connect(self) -> psycopg.Connection[Any]:
+    def _connect(self) -> _Connection:
         try:
-            return psycopg.connect(**self._parameters, autocommit=True, prepare_threshold=None)
+            connection = _Connection.connect(**self._parameters, autocommit=True, prepare_threshold=None)
         except psycopg.OperationalError as error:
             if any(sign in str(error) for sign in _REFUSED_LOGIN):
                 raise ConfigurationError(
@@ -172,6 +191,8 @@ class QuestdbReader:
                     "correct questdb.pg_user and questdb.pg_password",
                 ) from None
             raise self._cannot_be_reached(error) from None
+        connection.patience_s = self._timeout_s + 1  # the server's own time-out says more, where it keeps it
+        return connection
 
     def _cannot_be_reached(self, error: psycopg.Error) -> UnavailableError:
         reason = str(error).partition("\n")[0].rpartition("failed: ")[2]

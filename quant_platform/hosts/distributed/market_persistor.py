@@ -108,10 +108,10 @@ class MarketPersistorService:
 
     def open(self) -> None:
         """See that QuestDB is there, then join the groups."""
+        self._store = self._connect()  # first, because an address that cannot be read needs no Kafka to be found
+        self._closing.append(self._store.close)
         self._bus.ensure([each.topic for each in INPUTS])
         self._show_unstored()
-        self._store = self._connect()
-        self._closing.append(self._store.close)
         self._store.prepare()
         self._inlets: list[_Inlet] = []
         for each in INPUTS:

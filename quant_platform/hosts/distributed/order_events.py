@@ -5,7 +5,7 @@ from operator import attrgetter
 from quant_platform.domain.money import PAISE_PER_RUPEE
 from quant_platform.domain.orders import BUY, order_id
 from quant_platform.domain.records import OrderEvent, tick_id
-from quant_platform.ports.ledger_store import LedgerBlock
+from quant_platform.ports.ledger_store import FillRow, LedgerBlock, OrderRow, RefusalRow
 
 
 def order_events(block: LedgerBlock, portfolio: str, run_id: str) -> list[OrderEvent]:
@@ -30,35 +30,25 @@ def order_events(block: LedgerBlock, portfolio: str, run_id: str) -> list[OrderE
             **content,  # type: ignore[arg-type]
         )
 
-    events = [
-        event("refused", row.ts, row.symbol, row.reason, price=row.price / PAISE_PER_RUPEE) for row in block.refusals
-    ]
-    events += [
-        event(
-            "accepted",
-            row.ts,
-            row.symbol,
-            row.reason,
-            order_id=order_id(run_id, row.order_no),
-            transaction_type=_side(row.side),
-            quantity=row.quantity,
-            price=row.price / PAISE_PER_RUPEE,
-        )
-        for row in block.orders
-    ]
-    events += [
-        event(
-            "filled",
-            row.ts,
-            row.symbol,
-            row.reason,
-            order_id=order_id(run_id, row.order_no),
-            transaction_type=_side(row.side),
-            quantity=row.quantity,
-            price=row.value / row.quantity / PAISE_PER_RUPEE,
-        )
-        for row in block.fills
-    ]
+    def intended(row: OrderRow | RefusalRow, side: int, reason: str) -> OrderEvent:
+        price = row.price / PAISE_PER_RUPEE
+        return event("intended", row.ts, row.symbol, reason, transaction_type=_side(side), price=price)
+
+    def ordered(what: str, row: OrderRow | FillRow, price_paise: float) -> OrderEvent:
+        known = {"order_id": order_id(run_id, row.order_no), "transaction_type": _side(row.side)}
+        price = price_paise / PAISE_PER_RUPEE
+        return event(what, row.ts, row.symbol, row.reason, quantity=row.quantity, price=price, **known)
+
+    def refused(row: RefusalRow) -> OrderEvent:
+        price = row.price / PAISE_PER_RUPEE
+        return event("refused", row.ts, row.symbol, row.reason, transaction_type=_side(BUY), price=price)
+
+    events = [intended(row, row.side, row.reason) for row in block.orders]
+    # An exit is never refused; why an entry was wished for is kept with its order only.
+    events += [intended(row, BUY, "") for row in block.refusals]
+    events += [refused(row) for row in block.refusals]
+    events += [ordered("accepted", row, row.price) for row in block.orders]
+    events += [ordered("filled", row, row.value / row.quantity) for row in block.fills]
     events += [
         event(row.state, row.ts, row.symbol, row.refusal or row.state, order_id=order_id(run_id, row.order_no))
         for row in block.ends

@@ -6,7 +6,9 @@ import sys
 import threading
 from importlib import import_module
 
-from quant_platform.domain.errors import UsageError
+import structlog
+
+from quant_platform.domain.errors import QuantError, UsageError
 from quant_platform.hosts.config import load_settings
 from quant_platform.hosts.health import Health, answering
 from quant_platform.hosts.logs import configure_logs
@@ -25,17 +27,38 @@ NAMES = (
 """Each is a module beside this one with ``serve(settings, options, health)``, loaded when it is the one to run."""
 
 
-def run(options: ServiceOptions) -> None:
+_log = structlog.get_logger(__name__)
+
+
+def run(options: ServiceOptions) -> int:
     """Run until SIGTERM, or until the work is done.
+
+    What ends it otherwise is the last line of its log, which has one JSON object a line to the very end.
+
+    Returns:
+        The exit code: 0 done; 2 a setting is missing, unknown or wrong, and nothing was consumed; 3 another runtime has
+        taken the portfolio over; 1 anything else.
 
     Raises:
         UsageError: there is no such service.
-        ConfigurationError: a setting is missing, unknown or ill-typed; nothing was consumed.
-        FencedError: another runtime has taken the portfolio over.
+        ConfigurationError: ``QUANT_LOG`` is not a level.
     """
     if options.name not in NAMES:
         raise UsageError(f"there is no service {options.name!r}", f"the services are {', '.join(NAMES)}")
     configure_logs("info", as_json=True, service=options.name)
+    try:
+        _serve(options)
+    except QuantError as error:
+        with_traceback = os.environ.get("QUANT_DEBUG") == "1"
+        _log.error("the service ends", reason=str(error), exit_code=error.exit_code, exc_info=with_traceback)
+        return error.exit_code
+    except Exception:
+        _log.exception("the service ends by an internal error, which should be reported", exit_code=1)
+        return 1
+    return 0
+
+
+def _serve(options: ServiceOptions) -> None:
     settings = load_settings(options.config)
     health = Health(options.name)
     if options.exit_with_parent:

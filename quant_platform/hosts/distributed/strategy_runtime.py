@@ -83,10 +83,12 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
 
     Raises:
         UsageError: the strategy or one of its parameters is not known, or is not this service's to set.
+        ConfigurationError: a setting is missing or wrong, a password among them.
         FencedError: another runtime has taken the portfolio over.
         QuantError: any but :class:`UnavailableError`, which is waited on.
     """
     plan = _plan(settings, options)
+    connections.postgres_url(settings)  # a password that is not set needs no server to be missed
     with process.stopped_by_signals() as stop, connections.redis(settings, health) as lookups:
 
         def over(_: RunSummary) -> None:
@@ -290,6 +292,8 @@ class StrategyRuntimeService:
                 self._latency.observe((time.time_ns() - event.ts) / NS_PER_SECOND)
         elif event.what == "refused":
             self._refusals.labels(event.reason).inc()
+        elif event.what == "intended":
+            return  # what became of it, at the same moment, has a line
         _log.info(
             f"order {event.what}", tick=event.tick, order_id=event.order_id, symbol=event.symbol, reason=event.reason
         )

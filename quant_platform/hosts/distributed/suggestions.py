@@ -1,7 +1,7 @@
 """What the scanner picked, off the bus and into the ingestor's subscriptions."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack, closing
 
 import structlog
 
@@ -10,6 +10,7 @@ from quant_platform.domain.records import Reader
 from quant_platform.domain.topics import SCANNER_SUGGESTIONS
 from quant_platform.hosts.distributed.intake import Intake, count_read
 from quant_platform.hosts.health import Health
+from quant_platform.hosts.tasks import in_thread
 from quant_platform.ports.bus import Bus
 
 WAIT_S = 0.2
@@ -36,25 +37,21 @@ async def follow_suggestions(
     Raises:
         UnavailableError: the bus cannot be reached.
     """
-    writer = bus.writer()
-    intake = Intake({"": Reader(list[str])}, writer, health)
-    reader = bus.reader(SCANNER_SUGGESTIONS.name, {0: start})
-    try:
+    with closing(bus.writer()) as writer, ExitStack() as opened:
+        intake = Intake({"": Reader(list[str])}, writer, health)
+        reader = opened.enter_context(closing(bus.reader(SCANNER_SUGGESTIONS.name, {0: start})))
         while True:
             try:
-                records = await asyncio.to_thread(reader.poll, 100, WAIT_S)
+                records = await in_thread(reader.poll, 100, WAIT_S)
             except DataError as error:
                 _log.warning("suggestions were deleted before they were read", reason=error.what)
-                reader.close()
-                reader = bus.reader(SCANNER_SUGGESTIONS.name, {0: 0})
+                opened.close()
+                reader = opened.enter_context(closing(bus.reader(SCANNER_SUGGESTIONS.name, {0: 0})))
                 continue
             count_read(records, health)
             for _, picks in intake.read(records):
                 if picks is not None:
                     await subscribe(picks)
             if records:
-                await asyncio.to_thread(writer.flush)
+                await in_thread(writer.flush)
                 done(records[-1].offset + 1)
-    finally:
-        writer.close()
-        reader.close()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from math import isnan
 
@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from quant_platform.domain.money import rupees
 from quant_platform.domain.records import EnrichedRecord, Level
-from quant_platform.domain.session import IST
+from quant_platform.domain.session import IST, ist_time
 from quant_platform.domain.ticks import LATE, OUT_OF_SESSION, REPAIRED
 from quant_platform.ports.ledger_views import EquityPoint, OrderView, PortfolioView, PositionView, Scan
 from quant_platform.ports.series_store import TickRows
 
-_EPOCH = datetime(1970, 1, 1, 5, 30, tzinfo=IST)
 _FLAGS = {LATE: "late", OUT_OF_SESSION: "out_of_session", REPAIRED: "repaired"}
 
 
@@ -211,7 +210,7 @@ def order(view: OrderView) -> Order:
 
 def equity(point: EquityPoint) -> Equity:
     """A point of the equity curve as the API shows it."""
-    return Equity(point.portfolio, point.run_id, _ist(point.ts), _number(point.balance), _number(point.equity))
+    return Equity(point.portfolio, point.run_id, ist_time(point.ts), _number(point.balance), _number(point.equity))
 
 
 def scanner_result(scan: Scan) -> ScannerResult:
@@ -227,14 +226,14 @@ def ticks(rows: TickRows) -> list[Tick]:
         _features(rows.vwap), _features(rows.rsi), _features(rows.obi), _features(rows.sma), _features(rows.spread),
         rows.aggressor.texts(), map(_names, rows.flags.tolist()), strict=True,
     )  # fmt: skip
-    return [Tick(_ist(row[0]), *row) for row in columns]
+    return [Tick(ist_time(row[0]), *row) for row in columns]
 
 
 def quote(latest: EnrichedRecord) -> Quote:
     """A symbol's newest tick from the cache as the API shows it."""
     bids, asks = (latest.depth.bids, latest.depth.asks) if latest.depth else ([], [])
     return Quote(
-        latest.symbol, _ist(latest.ts), latest.ts, latest.ltp, latest.volume, _best(bids), _best(asks),
+        latest.symbol, ist_time(latest.ts), latest.ts, latest.ltp, latest.volume, _best(bids), _best(asks),
         latest.vwap, latest.rsi, latest.obi, latest.sma, latest.spread, "cache",
     )  # fmt: skip
 
@@ -264,10 +263,6 @@ def _per_share(value: int, quantity: int) -> float:
 def _best(levels: Sequence[Level]) -> float | None:
     """The price of the first level; a price or quantity of 0 is none."""
     return next((price for price, quantity in levels[:1] if price and quantity), None)
-
-
-def _ist(ts: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=ts // 1000)
 
 
 def _features(column: NDArray[np.float64]) -> list[float | None]:

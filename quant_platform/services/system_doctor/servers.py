@@ -245,7 +245,7 @@ def _questdb(store: TimeSeriesFound | Refusal | None) -> Iterator[Verdict]:
 def _series(name: str, found: SeriesFound | None) -> Verdict:
     part = f"table {name}"
     if found is None:
-        return Verdict(part, Level.NOTE, "not there yet", "market_persistor or system_doctor makes it when it starts")
+        return Verdict(part, Level.NOTE, "not there yet", "market_persistor makes it when it starts")
     if found.fault:
         cure = f"make room on QuestDB's disk, then `ALTER TABLE {name} RESUME WAL`, or start market_persistor anew"
         return Verdict(part, Level.BROKEN, f"stands still: {found.fault}", cure)

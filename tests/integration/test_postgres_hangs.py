@@ -1,0 +1,89 @@
+"""A Postgres that hangs, as one whose process is stopped: nobody waits for it for ever, and nothing is lost by it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from quant_platform.adapters.ledger.gateway import GatewayLedger
+from quant_platform.adapters.ledger.sql import SqlLedger
+from quant_platform.domain.errors import UnavailableError
+from quant_platform.ports.ledger_store import OutboxRow
+from tests.servers import Database
+
+from .gateway_rig import NOWHERE, GatewayProcess, add_key
+from .ledger_days import request, round_trips
+
+
+class HastyLedger(SqlLedger):
+    """A ledger that a test can wait for."""
+
+    patience_s = 0.5
+
+
+@contextmanager
+def hung(database: Database) -> Iterator[None]:
+    """Every process of the server stands still; they are told to go on whatever happens."""
+    database.server.pause()
+    try:
+        yield
+    finally:
+        database.server.resume()
+
+
+def test_a_commit_that_a_hung_server_does_not_answer_is_given_up_and_the_run_goes_on(database: Database) -> None:
+    blocks = round_trips()
+    with HastyLedger(database.url) as ledger:
+        ledger.begin(request())
+        ledger.commit(next(blocks))
+        missed = next(blocks)
+        with hung(database), pytest.raises(UnavailableError, match="cannot be reached or written"):
+            ledger.commit(missed)
+        start = ledger.begin(request())
+        if start.resumed_at != missed.moment:  # whether what was sent took place, only the server knew
+            ledger.commit(missed)
+        ledger.commit(next(blocks))
+        assert ledger.finish().fills == 3
+        assert ledger.verify_audit() > 0
+
+
+def test_a_server_that_hangs_at_the_commit_is_given_up(
+    database: Database,
+) -> None:
+    with HastyLedger(database.url) as ledger:
+        ledger.begin(request())
+        row = OutboxRow("orders.events", "NSE_EQ:TCS", b"{}")
+        ledger.commit(replace(next(round_trips()), outbox=[row]))
+        try:
+            with pytest.raises(UnavailableError, match="did not answer within"):
+                ledger.publish(lambda _: database.server.pause())
+        finally:
+            database.server.resume()
+        told: list[OutboxRow] = []
+        assert ledger.publish(told.extend) == 0, "the commit had reached the server, which did it when it went on"
+
+
+def test_a_new_connection_to_a_hung_server_is_given_up(database: Database) -> None:
+    with hung(database), pytest.raises(UnavailableError, match="cannot be reached"):
+        HastyLedger(database.url)
+
+
+def test_the_gateway_answers_while_postgres_hangs(database: Database, tmp_path: Path) -> None:
+    token = add_key(database.url).token
+    with GatewayProcess(tmp_path, database.environment | NOWHERE) as gateway:
+        gateway.ready()
+        with hung(database):
+            answer = gateway.get("/api/v1/portfolios", token)
+            assert answer.status_code == 503
+            gateway.until(lambda: gateway.client.get(f"{gateway.health_url}/readyz").status_code == 503)
+        gateway.until(lambda: gateway.get("/api/v1/portfolios", token).status_code == 200)
+        gateway.ready()
+
+
+def test_statements_that_fail_leave_their_connection_usable(database: Database) -> None:
+    with GatewayLedger(database.url) as ledger:
+        key = add_key(database.url).key
+        assert not ledger.add_key(key)
+        assert ledger.find_key(key.key_id) == key

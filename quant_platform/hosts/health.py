@@ -24,7 +24,7 @@ from starlette.types import ASGIApp
 
 from quant_platform.domain.errors import UnavailableError
 
-STUCK_AFTER_S = 120.0
+STUCK_AFTER_S = 60.0
 """A loop that has not turned for so long is stuck, and ``/healthz`` says so."""
 
 LATENCY_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

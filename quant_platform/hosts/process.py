@@ -4,6 +4,7 @@ Nothing that a turn of the loop did counts before its commit. So every fault has
 wait, and go on from the last commit.
 """
 
+import os
 import signal
 import threading
 import time
@@ -97,6 +98,15 @@ def run(service: StreamService, health: Health, stop: threading.Event) -> None:
     Raises:
         QuantError: any but :class:`UnavailableError`, which is waited on.
     """
+    ended = threading.Event()
+    threading.Thread(target=_end_when_stuck, args=(health, ended), daemon=True).start()
+    try:
+        _serve(service, health, stop)
+    finally:
+        ended.set()
+
+
+def _serve(service: StreamService, health: Health, stop: threading.Event) -> None:
     backoff = Backoff(health)
     while not stop.is_set():
         began = time.monotonic()
@@ -109,6 +119,18 @@ def run(service: StreamService, health: Health, stop: threading.Event) -> None:
             stop.wait(backoff.pause_after(error, time.monotonic() - began))
         finally:
             service.close()
+
+
+def _end_when_stuck(health: Health, ended: threading.Event) -> None:
+    """Kill a process whose loop hangs in a client that ignores its own time limit: a new one goes on where it was.
+
+    librdkafka 2.16 may wait for ever in ``send_offsets_to_transaction`` after Kafka was killed.
+    """
+    while not health.is_stuck():
+        if ended.wait(1.0):
+            return
+    _log.error("the loop hangs; this process ends so that a new one goes on from the last commit")
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _turn_until(stop: threading.Event, service: StreamService, health: Health) -> None:

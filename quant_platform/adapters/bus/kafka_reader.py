@@ -42,6 +42,7 @@ class KafkaReader:
         self._trouble: KafkaError | None = None
         self._held: frozenset[int] = frozenset()
         self._is_closing = False
+        self._is_lost = False  # after an error that the client does not come back from
         self._unproven: frozenset[int] = frozenset()  # partitions that nobody but us said are there
         self.consumer = Consumer({"bootstrap.servers": servers, "error_cb": self._on_error, **_CONSUMER, **config})
 
@@ -142,6 +143,8 @@ class KafkaReader:
         self.consumer.close()
 
     def _on_error(self, error: KafkaError) -> None:
+        if error.fatal() or error.code() == KafkaError._FATAL:
+            self._is_lost = True
         self._trouble = error
 
     def _prove_partitions(self) -> None:
@@ -164,6 +167,9 @@ class KafkaReader:
         """Silence after an error: either Kafka is away, or there was just nothing to read."""
         if self._trouble is None:
             return
+        if self._is_lost:
+            # Put out of its group for good, as after a restart of Kafka: it would read nothing any more, in silence.
+            raise unavailable(f"the reader of topic {self._topic} has to begin anew", self._trouble, self._servers)
         with named(self._servers):
             self.consumer.list_topics(self._topic, timeout=2.0)
         self._trouble = None

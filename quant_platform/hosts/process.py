@@ -26,6 +26,9 @@ CALM_AFTER_S = 30.0
 _log = structlog.get_logger(__name__)
 
 
+STUCK_FOR_S = 10
+
+
 class StreamService(Protocol):
     """A core with the adapters around it."""
 
@@ -126,9 +129,11 @@ def _end_when_stuck(health: Health, ended: threading.Event) -> None:
 
     librdkafka 2.16 may wait for ever in ``send_offsets_to_transaction`` after Kafka was killed.
     """
-    while not health.is_stuck():
+    seconds = 0
+    while seconds < STUCK_FOR_S:  # one that was only paused gets the time to turn again
         if ended.wait(1.0):
             return
+        seconds = seconds + 1 if health.is_stuck() else 0
     _log.error("the loop hangs; this process ends so that a new one goes on from the last commit")
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -22,11 +22,10 @@ FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 CALM_AFTER_S = 30.0
 """A service that worked for so long begins with short pauses again."""
+STUCK_FOR_S = 10
+"""A loop that ``Health`` calls stuck so long in a row is given up."""
 
 _log = structlog.get_logger(__name__)
-
-
-STUCK_FOR_S = 10
 
 
 class StreamService(Protocol):

@@ -1,5 +1,6 @@
 """``quant api-key``: make, list and revoke keys in the ledger that the API gateway reads."""
 
+import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -32,8 +33,9 @@ def make(name: str, scopes: Sequence[str], days: int | None, as_json: bool, conf
     if as_json:
         print_json({"key": made.token, **_shown(made.key, now)})
         return
-    print(made.token)
-    print(f"key {made.key.key_id} for {', '.join(made.key.scopes)}: keep it now, it is not shown again", flush=True)
+    print(made.token, flush=True)  # alone on standard output: KEY=$(quant api-key new …) takes it
+    told = f"key {made.key.key_id} for {', '.join(made.key.scopes)}: keep it now, it is not shown again"
+    print(told, file=sys.stderr, flush=True)
 
 
 def show(as_json: bool, config: Path | None) -> None:

@@ -139,9 +139,9 @@ def test_every_alert_says_what_it_means_and_where_operations_says_what_to_do(tit
     assert annotations["summary"]
     assert annotations["description"]
     assert annotations["runbook"] == f"docs/operations.md#{title.lower().replace(' ', '-')}"
-    _, heading, text = OPERATIONS.partition(f"\n#### {title}\n")
+    _, heading, text = OPERATIONS.partition(f"\n### {title}\n")
     assert heading
-    assert "**Do:**" in text.partition("\n####")[0]
+    assert "**Do:**" in text.partition("\n##")[0]
 
 
 def test_labels_that_an_alerts_text_uses_are_columns_of_its_query() -> None:

@@ -244,7 +244,8 @@ def test_a_key_is_made_listed_and_revoked_from_the_command_line(
     shell: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command(["api-key", "new", "my laptop", "--days", "30"]) == 0
-    token, told = capsys.readouterr().out.splitlines()
+    shown = capsys.readouterr()
+    [token], [told] = shown.out.splitlines(), shown.err.splitlines()
     key_id = token.split("_")[1]
     assert told == f"key {key_id} for read: keep it now, it is not shown again"
     assert run_command(["api-key", "new", "desk", "--scope", "read", "--scope", "trade", "--json"]) == 0

@@ -19,8 +19,9 @@ from quant_platform.hosts.process import FIRST_PAUSE_S, LONGEST_PAUSE_S
 STOPPED_WITHIN_S = 20.0
 ANSWERED_WITHIN_S = 2.0
 CALM_AFTER_S = 60.0
-MOST_DEATHS = 5
-"""A service that dies so often without being calm between is broken, and starting it again would hide it."""
+MOST_FAILURES = 5
+"""A service that fails so often without being calm between is broken, and starting it again would hide it. One that
+was killed from outside is not."""
 
 _log = structlog.get_logger(__name__)
 
@@ -59,18 +60,19 @@ class ServiceProcess:
         """Run it until it ends by itself with its work done; start it again when it dies.
 
         Raises:
-            QuantError: it refused to run (its exit code is passed on), or it dies again and again.
+            QuantError: it refused to run (its exit code is passed on), or it fails again and again.
         """
-        deaths, pause = 0, FIRST_PAUSE_S
+        failures, pause = 0, FIRST_PAUSE_S
         while True:
             began = time.monotonic()
             code = await self._run_once()
             if code == 0:
                 return
-            if time.monotonic() - began > CALM_AFTER_S:
-                deaths, pause = 0, FIRST_PAUSE_S
-            deaths += 1
-            if code > 1 or deaths > MOST_DEATHS:
+            was_killed = code < 0
+            if was_killed or time.monotonic() - began > CALM_AFTER_S:
+                failures, pause = 0, FIRST_PAUSE_S
+            failures += not was_killed
+            if code > 1 or failures > MOST_FAILURES:
                 raise self._failure(code)
             _log.warning("a service died and is started again", service=self.name, instance=self.instance, code=code)
             await asyncio.sleep(pause)

@@ -51,11 +51,13 @@ class TradingStream:
         self._seen = {"ticks": 0, "late": 0, "duplicates": 0, "implausible": 0}
         self._merge = Merge({})
         self._close_ns = 0  # end of the session under way; 0: none is
+        self._passed_ns = 0  # market time that the core knows of
         self.is_over = False
 
     def begin(self, start: Mapping[int, int], watermark: int) -> None:
         """Name the partitions, where each is read from, and the market time (ns UTC) that everything before bears."""
         self._merge = Merge(start, watermark)
+        self._passed_ns = watermark
 
     @property
     def counters(self) -> dict[str, int]:
@@ -131,18 +133,23 @@ class TradingStream:
         """The first row past the close of the session under way; as many as there are where none is."""
         ts: NDArray[np.int64] = batch.ticks.ts
         if self._close_ns == 0:
-            fed = ts[(batch.ticks.flags & NOT_FED) == 0]
-            session = session_on(ist_date(int(fed[0]))) if fed.size else None
-            self._close_ns = 0 if session is None else session.last_close_ns
+            self._close_ns = self._next_close(ts[(batch.ticks.flags & NOT_FED) == 0])
         past = ts >= self._close_ns if self._close_ns else np.zeros(ts.size, np.bool_)
         return int(np.argmax(past)) if past.any() else ts.size
+
+    def _next_close(self, fed: NDArray[np.int64]) -> int:
+        """End of the session that these stamps begin. One that came after its session's close begins none."""
+        sessions = (session_on(ist_date(int(stamp))) for stamp in fed)
+        closes = (session.last_close_ns for session in sessions if session is not None)
+        return next((close_ns for close_ns in closes if close_ns > self._passed_ns), 0)
 
     def _pass_time(self, ts: int) -> None:
         if 0 < self._close_ns <= ts:
             self._runtime.on_clock(self._close_ns)
             self._runtime.mark_close(self._close_ns)
-            self._close_ns = 0
+            self._passed_ns, self._close_ns = self._close_ns, 0
         self._runtime.on_clock(ts)
+        self._passed_ns = max(self._passed_ns, ts)
 
     def snapshot(self) -> bytes:
         """The core's state with what stands around it. What waits for a clock is not in it: it is read again."""

@@ -1,0 +1,48 @@
+"""The runtime behind a bus, where records come in an order that a file would never have."""
+
+from datetime import date, timedelta
+
+import pytest
+
+from quant_platform.domain.records import ClockRecord, EnrichedRecord
+from quant_platform.domain.ticks import OUT_OF_SESSION
+from quant_platform.services.strategy_runtime.stream import TradingStream
+
+from .rig import DAY, Rig, stamp
+
+NEXT_DAY = DAY + timedelta(days=1)
+
+
+def tick(at: str, day: date = DAY, *, in_session: bool = True) -> EnrichedRecord:
+    flags = 0 if in_session else OUT_OF_SESSION
+    return EnrichedRecord("NSE_EQ:A", stamp(at, day), 1, 100.0, 10, None, None, None, None, None, "N", flags)
+
+
+COMES_LATE = [
+    tick("10:00:00"),
+    ClockRecord(stamp("15:30:00")),
+    tick("15:30:01", in_session=False),
+    tick("15:29:59"),  # its session was closed before it came
+    ClockRecord(stamp("15:30:05")),
+    tick("10:00:00", NEXT_DAY),
+    ClockRecord(stamp("15:30:00", NEXT_DAY)),
+]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, len(COMES_LATE)])
+def test_a_tick_that_comes_after_the_close_of_its_session_does_not_open_it_again(at_once: int) -> None:
+    rig = Rig()
+    stream = TradingStream(rig.runtime, rig.table, lambda _: False, depth=False)
+    stream.begin({0: 0}, 0)
+    for offset, record in enumerate(COMES_LATE):
+        if isinstance(record, ClockRecord):
+            stream.add_clock(0, offset, record)
+        else:
+            stream.add_tick(0, offset, record)
+        if offset % at_once == at_once - 1:
+            stream.process()
+    stream.process()
+    marks = {row.ts for row in rig.runtime.block(stream.watermark).equity}
+    assert {stamp("15:30:00"), stamp("15:30:00", NEXT_DAY)} <= marks
+    assert stream.counters["ticks"] == 4
+    assert stream.watermark == stamp("15:30:00", NEXT_DAY)

@@ -1,9 +1,12 @@
 """Fixtures that all tests share."""
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from quant_platform.hosts.config import USUAL_NAMES
 
 pytest_plugins = ["tests.servers"]
 
@@ -24,6 +27,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def kills(pytestconfig: pytest.Config) -> int:
     """How often the chaos test strikes."""
     return int(pytestconfig.getoption("--kills"))
+
+
+@pytest.fixture
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An empty folder to be in, and no settings or tokens of this machine."""
+    for name in list(os.environ):
+        is_ours = name.startswith(("QUANT_", "UPSTOX_")) and name != "QUANT_KERNEL_CACHE"
+        if is_ours or name in USUAL_NAMES:
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -182,7 +182,11 @@ async def reach_exchange(url: str, token: str, exchange: ExchangeProcess | None 
         UnavailableError: it does not answer.
     """
     control = SimulatorControl(url, lambda: token)
-    shown = await control.clock()
+    try:
+        shown = await control.clock()
+    except BaseException:
+        await control.close()
+        raise
     speed = 1.0 if shown.speed == "max" else shown.speed
     clock = LockstepClock(shown.now_ns) if shown.speed == "max" else ScaledClock(shown.now_ns, speed)
     rest = UpstoxRest(url, lambda: token, clock)

@@ -14,7 +14,7 @@ import pytest
 from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.domain.session import IST
 from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS
-from quant_platform.hosts.distributed.system_doctor import ask_services
+from quant_platform.hosts.distributed.system_doctor import sample_services
 from quant_platform.services.system_doctor.samples import Answers
 from tests.e2e.platform_rig import QUANT, SESSIONS, bare_environment, depth_file
 from tests.servers import Database, KafkaServer, QuestdbServer
@@ -86,7 +86,7 @@ def test_dashboards_show_what_a_run_of_the_services_did(
         deadline = monotonic() + 180
         while not (states := [view.last_run_state for view in ledger.portfolios()]) or states != ["complete"]:
             assert monotonic() < deadline, (tmp_path / "platform.log").read_text()
-            answers = ask_services({name: f"http://127.0.0.1:{port}" for name, port in services_of(platform)})
+            answers = sample_services({name: f"http://127.0.0.1:{port}" for name, port in services_of(platform)})
             for one in answers:
                 seen.take(one)
             metrics.take(one for one in answers if one.numbers)  # a runtime whose market is over ends

@@ -1,7 +1,6 @@
 """``quant backup`` and ``quant restore``: a ledger whole, verified and fenced, on files and on Postgres."""
 
 import json
-import os
 import threading
 import time as wall
 from collections.abc import Callable, Iterator
@@ -21,13 +20,7 @@ from tests.servers import Database, PostgresServer, database_on
 from .backup_rig import OFFSETS, Ledger, blocks, fill, in_home, quant, refused
 from .ledger_days import request, tamper
 
-
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in list(os.environ):
-        if name.startswith(("QUANT_", "UPSTOX_")) and name != "QUANT_KERNEL_CACHE":
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("bare_environment")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """``quant backup`` and ``quant restore``: whole and unchanged files, ticks of a home and of QuestDB, and S3."""
 
 import gzip
-import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -29,13 +28,7 @@ from tests.servers import Database, QuestdbServer, RealServer
 from .backup_rig import DAY, Ledger, fill, in_home, quant, refused
 from .ledger_days import tamper
 
-
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in list(os.environ):
-        if name.startswith(("QUANT_", "UPSTOX_")) and name != "QUANT_KERNEL_CACHE":
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("bare_environment")
 
 
 @pytest.fixture

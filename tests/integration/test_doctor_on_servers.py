@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from sqlalchemy import create_engine, inspect
 
@@ -197,6 +198,27 @@ def test_records_that_wait_are_counted_for_each_group(
     assert found["lag feature_engine"].what == "2 records of market.equity.ticks, at most 2 in partition 1"
     assert found["dead letters"].what == "set aside so far: 1 in market.equity.ticks.dead"
     assert found["lag strategy_runtime of second"].what.startswith("4 records of market.equity.ticks")
+
+
+def test_a_transaction_that_nobody_ends_does_not_hide_how_far_a_group_is(
+    everything: dict[str, str], look: Look, bus: KafkaBus, kafka: KafkaServer
+) -> None:
+    writer = bus.writer()
+    writer.send(EQUITY_TICKS.name, "NSE_EQ:INFY", b"{}", partition=1)
+    writer.flush()
+    writer.close()
+    reader = bus.group_reader("feature_engine", "1", EQUITY_TICKS.name)
+    while not reader.poll(1, 0.1):
+        pass
+    dying = Producer({"bootstrap.servers": kafka.bootstrap_servers, "transactional.id": "dying"})
+    dying.init_transactions(10)
+    dying.begin_transaction()
+    dying.send_offsets_to_transaction([TopicPartition(EQUITY_TICKS.name, 1, 1)], reader.membership(), 10)
+    found = look(**everything)
+    dying.abort_transaction(10)
+    reader.close()
+    assert found["kafka"].level is Level.OK, found["kafka"]
+    assert "lag feature_engine" not in found  # it has committed nothing yet
 
 
 def test_an_empty_database_is_looked_at_and_not_touched(

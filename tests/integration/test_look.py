@@ -22,12 +22,7 @@ NOON = int(datetime(2026, 7, 31, 12, 0, tzinfo=IST).timestamp()) * 10**9
 SYMBOL = "NSE_EQ:RELIANCE"
 
 
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in list(os.environ):
-        if name.startswith(("QUANT_", "UPSTOX_")) and name != "QUANT_KERNEL_CACHE":
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("bare_environment")
 
 
 @pytest.fixture

@@ -18,13 +18,7 @@ from quant_platform.domain.errors import DataError, SafetyError, UnavailableErro
 from quant_platform.hosts.options import BacktestOptions, DownloadOptions, UpOptions
 from quant_platform.simulator.options import ExchangeOptions
 
-
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in list(os.environ):
-        if name.startswith(("QUANT_", "UPSTOX_")) and name != "QUANT_KERNEL_CACHE":
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("bare_environment")
 
 
 @pytest.fixture

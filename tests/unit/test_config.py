@@ -5,20 +5,13 @@ from pathlib import Path
 import pytest
 
 from quant_platform.domain.errors import ConfigurationError
-from quant_platform.hosts.config import USUAL_NAMES, load_settings
+from quant_platform.hosts.config import load_settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOKEN = "eyJ-not-a-real-token"
 
 
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import os
-
-    for name in list(os.environ):
-        if name.startswith("QUANT_") or name in USUAL_NAMES:
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("bare_environment")
 
 
 def write(folder: Path, toml: str = "", dotenv: str = "") -> None:

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, not_there, unavailable
-from quant_platform.adapters.bus.kafka_reader import KafkaReader, history
+from quant_platform.adapters.bus.kafka_reader import KafkaReader, asker, history
 from quant_platform.adapters.bus.kafka_writer import KafkaTransactionalWriter, KafkaWriter
 from quant_platform.domain.topics import Topic
 from quant_platform.ports.bus import OnAssigned, Record
@@ -107,17 +107,8 @@ class KafkaBus:
             UnavailableError: Kafka cannot be reached, or the topic is not there yet.
         """
         ends = self.ends(topic)
-        # Not through the admin client: librdkafka 2.16 crashes in there while Kafka makes its topic of offsets or lags.
         if group not in self._askers:
-            self._askers[group] = Consumer(
-                {
-                    "bootstrap.servers": self._options.bootstrap_servers,
-                    "group.id": group,
-                    # Else it waits for the end of a transaction that holds offsets: a dead member's takes a while.
-                    "isolation.level": "read_uncommitted",
-                    "log_level": 0,
-                }
-            )
+            self._askers[group] = asker(self._options.bootstrap_servers, group)
         asked = [TopicPartition(topic, number) for number in ends]
         found = self._ask(lambda: self._askers[group].committed(asked, timeout=ASK_WITHIN_S))
         reached = {place.partition: place.offset for place in found if place.offset >= 0}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     ConfigResource,
@@ -11,6 +11,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from quant_platform.adapters.bus.kafka_faults import named
+from quant_platform.adapters.bus.kafka_reader import asker
 from quant_platform.ports.server_probes import BusFound, GroupFound, TopicFound, lags_of
 
 Place = tuple[str, int]
@@ -61,11 +62,10 @@ def _ends(admin: AdminClient, partitions: Mapping[str, int], within_s: float) ->
 def _groups(admin: AdminClient, servers: str, ends: Mapping[Place, int], within_s: float) -> Iterator[GroupFound]:
     places = [TopicPartition(topic, number) for topic, number in ends]
     for group in sorted(each.group_id for each in admin.list_consumer_groups(request_timeout=within_s).result().valid):
-        # Not through the admin client: where Kafka answers too late, librdkafka 2.16 ends the process in there.
-        asker = Consumer({"bootstrap.servers": servers, "group.id": group, "log_level": 0})
+        client = asker(servers, group)
         try:
-            found = asker.committed(places, timeout=within_s)
+            found = client.committed(places, timeout=within_s)
         finally:
-            asker.close()
+            client.close()
         offsets = {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
         yield from lags_of(group, offsets, ends)

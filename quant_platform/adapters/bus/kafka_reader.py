@@ -227,6 +227,22 @@ def history(servers: str, topic: str, start: Mapping[int, int], ends: Mapping[in
         reader.close()
 
 
+def asker(servers: str, group: str) -> Consumer:
+    """Whom to ask for what a group committed, without joining it.
+
+    Not the admin client: librdkafka 2.16 crashes in there while Kafka makes its topic of offsets or lags.
+    """
+    return Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": group,
+            # Else it waits for the end of a transaction that holds offsets: a dead member's takes a while.
+            "isolation.level": "read_uncommitted",
+            "log_level": 0,
+        }
+    )
+
+
 def places(offsets: Offsets) -> list[TopicPartition]:
     """Offsets as the client takes them."""
     return [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]

@@ -77,7 +77,7 @@ class DoctorService:
             time.sleep(min(self._next_sample - now, NAP_S))
             return
         self._next_sample = now + self._settings.doctor.sample_s
-        self._answers = ask_services(self._settings.api.services)
+        self._answers = sample_services(self._settings.api.services)
 
     def process(self) -> None:
         """Make rows of the answers."""
@@ -125,8 +125,8 @@ class DoctorService:
         self._levels = levels
 
 
-def ask_services(services: Mapping[str, str]) -> list[Answers]:
-    """Ask services how they are, all at once.
+def sample_services(services: Mapping[str, str]) -> list[Answers]:
+    """Ask services how they are and for their numbers, all at once.
 
     Args:
         services: name → address below which each answers.

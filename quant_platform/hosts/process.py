@@ -67,6 +67,22 @@ class StreamService(Protocol):
 STEPS = ("poll", "process", "store", "flush", "commit")
 
 
+class Pauses:
+    """How long to wait before the next try, in seconds: twice as long each time, up to a limit."""
+
+    def __init__(self) -> None:
+        self._next = FIRST_PAUSE_S
+
+    def next(self) -> float:
+        """The pause that is due now."""
+        pause, self._next = self._next, min(2 * self._next, LONGEST_PAUSE_S)
+        return pause
+
+    def begin_anew(self) -> None:
+        """Let the next one be short again."""
+        self._next = FIRST_PAUSE_S
+
+
 class Backoff:
     """How long a service waits after a fault: longer each time, until it has worked for a while.
 
@@ -76,13 +92,13 @@ class Backoff:
 
     def __init__(self, health: Health) -> None:
         self._health = health
-        self._next = FIRST_PAUSE_S
+        self._pauses = Pauses()
 
     def pause_after(self, error: UnavailableError, worked_s: float) -> float:
         """Show a fault; returns the seconds to wait before the service begins anew."""
         if worked_s > CALM_AFTER_S:
-            self._next = FIRST_PAUSE_S
-        pause, self._next = self._next, min(2 * self._next, LONGEST_PAUSE_S)
+            self._pauses.begin_anew()
+        pause = self._pauses.next()
         self._health.waiting(str(error))
         self._health.reopens.inc()
         _log.warning("waiting", reason=str(error), seconds=pause)

@@ -14,7 +14,7 @@ import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
 from quant_platform.domain.errors import QuantError
-from quant_platform.hosts.process import FIRST_PAUSE_S, LONGEST_PAUSE_S
+from quant_platform.hosts.process import Pauses
 
 STOPPED_WITHIN_S = 20.0
 ANSWERED_WITHIN_S = 2.0
@@ -62,7 +62,7 @@ class ServiceProcess:
         Raises:
             QuantError: it refused to run (its exit code is passed on), or it fails again and again.
         """
-        failures, pause = 0, FIRST_PAUSE_S
+        failures, pauses = 0, Pauses()
         while True:
             began = time.monotonic()
             code = await self._run_once()
@@ -70,13 +70,13 @@ class ServiceProcess:
                 return
             was_killed = code < 0
             if was_killed or time.monotonic() - began > CALM_AFTER_S:
-                failures, pause = 0, FIRST_PAUSE_S
+                failures = 0
+                pauses.begin_anew()
             failures += not was_killed
             if code > 1 or failures > MOST_FAILURES:
                 raise self._failure(code)
             _log.warning("a service died and is started again", service=self.name, instance=self.instance, code=code)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
+            await asyncio.sleep(pauses.next())
 
     async def stop(self) -> None:
         """End it gracefully; one that does not listen is killed."""

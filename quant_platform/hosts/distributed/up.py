@@ -25,7 +25,7 @@ from quant_platform.hosts.home import HomeFolder, HomeLock
 from quant_platform.hosts.identity import MODES
 from quant_platform.hosts.logs import configure_logs
 from quant_platform.hosts.options import UpOptions
-from quant_platform.hosts.process import FIRST_PAUSE_S, LONGEST_PAUSE_S
+from quant_platform.hosts.process import Pauses
 from quant_platform.hosts.results import as_json
 from quant_platform.hosts.strategies import load_strategy
 from quant_platform.hosts.tasks import failing_together, until_stopped
@@ -109,14 +109,13 @@ class DistributedRun:
 
     async def _patiently(self, work: Any) -> None:
         """Do something with the servers as soon as they are there."""
-        pause = FIRST_PAUSE_S
+        pauses = Pauses()
         while True:
             try:
                 await asyncio.to_thread(work)
             except UnavailableError as error:
                 self._console.print(f"waiting: {error}", style="yellow", markup=False)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_S)
+                await asyncio.sleep(pauses.next())
             else:
                 return
 

@@ -24,6 +24,7 @@ class ServiceSet(NamedTuple):
 
     runtime: ServiceProcess  # ends when the market is over
     others: Sequence[ServiceProcess]  # go on until they are stopped
+    addresses: Mapping[str, str]  # name, with the instance where there are several → where each answers, as ``all``
 
     @property
     def all(self) -> list[ServiceProcess]:
@@ -73,15 +74,15 @@ def services_of(options: UpOptions, settings: Settings, logs: Path, exchange: Ad
         wanted.append(_Wanted("api_gateway"))
     runtime = _Wanted("strategy_runtime", _of_the_runtime(options, settings))
     ports = _free_ports([each.label for each in [*wanted, runtime]])
-    agreed = _agreed(options, ports, exchange)
+    addresses = {label: f"http://127.0.0.1:{port}" for label, port in ports.items()}
+    agreed = _agreed(options, addresses, exchange)
     config = [] if options.config is None else ["--config", str(options.config)]
 
     def process(each: _Wanted) -> ServiceProcess:
-        environment = agreed | {"QUANT_SERVICE__PORT": str(ports[each.label])}
         log = logs / f"{each.label}.log"
-        return ServiceProcess(each.name, [*each.arguments, *config], environment, log, each.instance)
+        return ServiceProcess(each.name, [*each.arguments, *config], agreed, ports[each.label], log, each.instance)
 
-    return ServiceSet(process(runtime), [process(each) for each in wanted])
+    return ServiceSet(process(runtime), [process(each) for each in wanted], addresses)
 
 
 def _of_the_runtime(options: UpOptions, settings: Settings) -> list[str]:
@@ -97,13 +98,13 @@ def _of_the_runtime(options: UpOptions, settings: Settings) -> list[str]:
     ]
 
 
-def _agreed(options: UpOptions, ports: Mapping[str, int], exchange: Address | None) -> dict[str, str]:
+def _agreed(options: UpOptions, addresses: Mapping[str, str], exchange: Address | None) -> dict[str, str]:
     """What the services must agree on, above every other layer of their settings."""
     found = dict(os.environ)
     found["QUANT_FEED__SUBSCRIBE"] = options.subscribe
     found["QUANT_TRADING__STRATEGY"] = options.strategy  # whose parameters these are
     found |= {f"QUANT_TRADING__{name.upper()}": value for name, value in options.parameters.items()}
-    found["QUANT_API__SERVICES"] = ",".join(f"{label}=http://127.0.0.1:{port}" for label, port in ports.items())
+    found["QUANT_API__SERVICES"] = ",".join(f"{label}={url}" for label, url in addresses.items())
     if exchange is not None:
         found["QUANT_UPSTOX__BASE_URL"] = exchange.url
         found["QUANT_UPSTOX__ACCESS_TOKEN"] = exchange.token

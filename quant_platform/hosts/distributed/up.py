@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import json
 import time
-from collections import Counter
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from rich.console import Console
 
@@ -20,6 +20,7 @@ from quant_platform.hosts.config import Settings, load_settings
 from quant_platform.hosts.distributed import connections, feature_engine, market_persistor
 from quant_platform.hosts.distributed.service_process import ServiceProcess
 from quant_platform.hosts.distributed.service_set import ServiceSet, services_of
+from quant_platform.hosts.distributed.system_doctor import sample_services
 from quant_platform.hosts.exchange_process import Address, command_line, start_exchange
 from quant_platform.hosts.home import HomeFolder, HomeLock
 from quant_platform.hosts.identity import MODES
@@ -27,9 +28,14 @@ from quant_platform.hosts.logs import configure_logs
 from quant_platform.hosts.options import UpOptions
 from quant_platform.hosts.process import Pauses
 from quant_platform.hosts.results import as_json
+from quant_platform.hosts.service_states import ask_services
 from quant_platform.hosts.strategies import load_strategy
 from quant_platform.hosts.tasks import failing_together, until_stopped
 from quant_platform.ports.ledger_store import RunSummary
+from quant_platform.ports.ledger_views import PortfolioView
+from quant_platform.services.api_gateway.shapes import ServiceState
+
+T = TypeVar("T")
 
 GROUPS = (feature_engine.NAME, *(each.group for each in market_persistor.INPUTS))
 SHOW_EVERY_S = 5.0
@@ -80,8 +86,10 @@ class DistributedRun:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until the market is over and, unless told otherwise, on until stopped."""
         simulated = self._options.source != "upstox"
-        await self._patiently(self._prepare_servers)
         async with contextlib.AsyncExitStack() as stack:
+            ledger = await self._patiently(lambda: connections.postgres(self._settings))
+            stack.callback(ledger.close)
+            await self._patiently(lambda: self._prepare_topics(ledger))
             address: Address | None = None
             if simulated:
                 exchange = await start_exchange(command_line(self._options, None))
@@ -90,7 +98,8 @@ class DistributedRun:
             services = services_of(self._options, self._settings, self._logs, address)
             stack.push_async_callback(services.stop)
             others = [asyncio.create_task(service.keep()) for service in services.others]
-            others.append(asyncio.create_task(self._show(services)))
+            if not self._options.json:
+                others.append(asyncio.create_task(self._show(services, ledger)))
             depth = self._settings.feed.depth if address is None else address.depth
             async with failing_together(others):
                 try:
@@ -98,34 +107,30 @@ class DistributedRun:
                     await self._until_stored(services)
                 except asyncio.CancelledError:
                     await services.runtime.stop()
-                    await self._report(services, depth, "stopped before the close")
+                    await self._report(services, ledger, depth, "stopped before the close")
                     raise
-                await self._report(services, depth, "the market is over")
+                await self._report(services, ledger, depth, "the market is over")
                 if not self._options.until_close:
                     self._console.print("the services go on; Ctrl-C ends them", style="dim")
                     await stop.wait()
 
     # Before.
 
-    async def _patiently(self, work: Any) -> None:
+    async def _patiently(self, work: Callable[[], T]) -> T:
         """Do something with the servers as soon as they are there."""
         pauses = Pauses()
         while True:
             try:
-                await asyncio.to_thread(work)
+                return await asyncio.to_thread(work)
             except UnavailableError as error:
                 self._console.print(f"waiting: {error}", style="yellow", markup=False)
                 await asyncio.sleep(pauses.next())
-            else:
-                return
 
-    def _prepare_servers(self) -> None:
-        """Migrate the ledger; a simulated market begins with empty topics."""
-        with connections.postgres(self._settings) as ledger:
-            if self._options.source != "upstox":
-                _refuse_beside_real(ledger)
+    def _prepare_topics(self, ledger: SqlLedger) -> None:
+        """Make the topics; a simulated market begins with empty ones."""
         bus = connections.kafka(self._settings)
         if self._options.source != "upstox":
+            _refuse_beside_real(ledger)
             self._empty(bus)
         bus.ensure(TOPICS)
 
@@ -154,34 +159,34 @@ class DistributedRun:
 
     # What is shown.
 
-    async def _show(self, services: ServiceSet) -> None:
+    async def _show(self, services: ServiceSet, ledger: SqlLedger) -> None:
         """Say what changes: how every service is, and how the portfolio stands."""
         shown = ""
         while True:
-            states = await asyncio.gather(*(service.state() for service in services.all))
-            line = "  ".join(_state_line(service, state) for service, state in zip(services.all, states, strict=True))
-            if line != shown and not self._options.json:
+            states = await ask_services(services.addresses)
+            line = "  ".join(_state_line(*each) for each in zip(services.all, states, strict=True))
+            if line != shown:
                 self._console.print(line, soft_wrap=True, highlight=False, markup=False)
                 shown = line
-            if not self._options.json and (standing := await asyncio.to_thread(self._standing)):
+            if standing := await asyncio.to_thread(self._standing, ledger):
                 self._console.print(standing, soft_wrap=True, highlight=False, markup=False)
             await asyncio.sleep(SHOW_EVERY_S)
 
-    def _standing(self) -> str:
+    def _standing(self, ledger: SqlLedger) -> str:
         """How the portfolio stands, gross beside net; empty before its run has begun, or where Postgres is away."""
-        with contextlib.suppress(UnavailableError), connections.postgres(self._settings) as ledger:
-            for view in ledger.portfolios():
-                if view.name == self._options.portfolio and view.last_run_state == "running":
-                    charges = ledger.run_summary(view.last_run).charges
-                    return (
-                        f"{view.last_updated.astimezone(IST):%H:%M:%S} IST  equity {format_rupees(view.equity)} net, "
-                        f"{format_rupees(view.equity + charges)} gross  cash {format_rupees(view.balance)}  "
-                        f"{view.open_positions} positions"
-                    )
+        with contextlib.suppress(UnavailableError):
+            view = self._portfolio(ledger)
+            if view is not None and view.last_run_state == "running":
+                charges = ledger.run_summary(view.last_run).charges
+                return (
+                    f"{view.last_updated.astimezone(IST):%H:%M:%S} IST  equity {format_rupees(view.equity)} net, "
+                    f"{format_rupees(view.equity + charges)} gross  cash {format_rupees(view.balance)}  "
+                    f"{view.open_positions} positions"
+                )
         return ""
 
-    async def _report(self, services: ServiceSet, depth: bool, title: str) -> None:
-        summary = await asyncio.to_thread(self._summary)
+    async def _report(self, services: ServiceSet, ledger: SqlLedger, depth: bool, title: str) -> None:
+        summary = await asyncio.to_thread(self._summary, ledger)
         seconds = time.perf_counter() - self._started
         if summary is None:
             return
@@ -193,23 +198,26 @@ class DistributedRun:
         found = as_json(summary, mode="distributed", source=source, depth=depth, seconds=seconds, beside=beside)
         print(json.dumps(found), flush=True)
 
-    def _summary(self) -> RunSummary | None:
+    def _summary(self, ledger: SqlLedger) -> RunSummary | None:
         """The numbers of the runtime's run; None where it had not begun one."""
-        with connections.postgres(self._settings) as ledger:
-            for view in ledger.portfolios():
-                if view.name == self._options.portfolio and view.last_run:
-                    return ledger.run_summary(view.last_run)
-        return None
+        view = self._portfolio(ledger)
+        return ledger.run_summary(view.last_run) if view is not None and view.last_run else None
+
+    def _portfolio(self, ledger: SqlLedger) -> PortfolioView | None:
+        return next((view for view in ledger.portfolios() if view.name == self._options.portfolio), None)
 
 
 async def _beside(services: ServiceSet) -> dict[str, Any]:
     """What the services count besides the ledger; ticks carry no time of arrival, so there is no latency."""
-    numbers: Counter[str] = Counter()
-    for service in services.others:
-        numbers.update(await service.numbers())
+    answers = await asyncio.to_thread(sample_services, services.addresses)
+
+    def total(metric: str) -> int:
+        numbers = (number for each in answers for number in each.numbers or ())
+        return int(sum(number.value for number in numbers if number.metric == metric))
+
     return {
-        "feed": {name: int(numbers[f"quant_feed_{name}_total"]) for name in ("frames", "reconnects", "gaps")},
-        "scans": int(numbers["quant_scanner_scans_total"]),
+        "feed": {name: total(f"quant_feed_{name}_total") for name in ("frames", "reconnects", "gaps")},
+        "scans": total("quant_scanner_scans_total"),
         "latency_us": {"p50": None, "p99": None},
         "restarts": sum(service.starts - 1 for service in services.all),
     }
@@ -237,7 +245,8 @@ def _refuse_beside_real(ledger: SqlLedger) -> None:
             )
 
 
-def _state_line(service: ServiceProcess, state: str) -> str:
+def _state_line(service: ServiceProcess, found: ServiceState) -> str:
     name = service.name if service.instance == "1" else f"{service.name} {service.instance}"
+    state = "starting" if found.state == "away" else found.reason or found.state
     again = f" (started {service.starts} times)" if service.starts > 1 else ""
     return f"{name}: {state}{again}"

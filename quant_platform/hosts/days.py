@@ -88,10 +88,7 @@ class TradingDays:
             resumed_at: moment that an interrupted run goes on from, ns UTC; None where it does not.
         """
         self.claim(day, resumed_at)
-        if self._scanned:
-            await self._host.begin_day(day)
-        else:
-            await self._host.keep_day(day)
+        await self._host.start_day(day, scanned=self._scanned)
         session = session_on(day)
         if session is not None:
             await self._run_session(session)

@@ -181,17 +181,14 @@ class FeedHost:
 
     # Subscriptions and warm-up.
 
-    async def begin_day(self, day: date) -> None:
-        """Start a session: what the scanner picked in the one before is let go."""
-        gone = self._subscriptions.begin(day_number(day))
-        if gone and self._feed is not None:
-            await self._feed.unsubscribe([self._instruments[symbol].instrument_key for symbol in gone])
-
-    async def keep_day(self, day: date) -> None:
-        """Start a session with the subscriptions of the one before."""
+    async def start_day(self, day: date, *, scanned: bool) -> None:
+        """Start a session: what the scanner picked in the one before is let go, anything else is kept."""
         symbols = self._subscriptions.symbols
-        self._subscriptions.begin(day_number(day))
-        self._subscriptions.add(symbols)
+        gone = self._subscriptions.begin(day_number(day))
+        if not scanned:
+            self._subscriptions.add(symbols)
+        elif gone and self._feed is not None:
+            await self._feed.unsubscribe([self._instruments[symbol].instrument_key for symbol in gone])
 
     async def subscribe(self, symbols: Sequence[str]) -> None:
         """Warm new symbols up from history, then ask the feed for them."""

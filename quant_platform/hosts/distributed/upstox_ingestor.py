@@ -4,15 +4,15 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from datetime import time as clock_time
 
 from quant_platform.adapters.clock.lockstep import LockstepClock
 from quant_platform.adapters.clock.system import SystemClock
 from quant_platform.domain.errors import BrokerError, SafetyError, UnavailableError
 from quant_platform.domain.instruments import Instrument, SymbolTable
-from quant_platform.domain.session import IST, ist_date, ns_at, session_on
-from quant_platform.domain.ticks import LEVELS, NS_PER_SECOND
+from quant_platform.domain.session import ist_date, ist_time, ns_at, session_on
+from quant_platform.domain.ticks import LEVELS
 from quant_platform.domain.topics import EQUITY_TICKS, INGESTOR_STATE, SCANNER_SUGGESTIONS
 from quant_platform.hosts import wiring
 from quant_platform.hosts.config import Settings, load_settings
@@ -34,6 +34,7 @@ from quant_platform.ports.bus import Bus, RecordWriter
 from quant_platform.protocol.upstox.paths import API_HOST
 from quant_platform.services.ingestion.normalise import Normaliser
 
+MOMENT = "%Y-%m-%d %H:%M:%S"
 FLUSH_EVERY_S = 0.1
 KEEP_EVERY_S = 5.0
 """How often a restart is provided for; what is sent in between is read back."""
@@ -89,7 +90,8 @@ class Serving:
         now_ns, sent_ns = self.market.first_ns, self.stream.clock_ns
         if now_ns < sent_ns and now_ns != self.market.end_ns:
             raise SafetyError(
-                f"the market's clock shows {_shown(now_ns)}, and {EQUITY_TICKS.name} has {_shown(sent_ns)} already",
+                f"the market's clock shows {ist_time(now_ns):{MOMENT}}, and {EQUITY_TICKS.name} has "
+                f"{ist_time(sent_ns):{MOMENT}} already",
                 "a simulated market that starts over needs empty topics: quant up --mode distributed makes them so",
             )
         if snapshot is not None:
@@ -115,6 +117,7 @@ class Ingestor:
         self._options = options
         self._health = health
         self._lookups = lookups
+        self._scanned = settings.feed.subscribe == "scanner"
         self._connected = health.gauge("quant_feed_connected", "1 while the feed is up")
         self._in_session = health.gauge("quant_feed_in_session", "1 while the exchange trades")
         self._gaps = health.gauge("quant_feed_gaps_total", "Gaps in the session's feed")
@@ -234,22 +237,17 @@ class Ingestor:
             await feed.disconnect("the ingestor stops")
 
     async def _begin(self, serving: Serving, tasks: list[asyncio.Task[None]]) -> None:
-        host, day = serving.host, ist_date(serving.market.first_ns)
-        if self._settings.feed.subscribe == "all":
-            await host.keep_day(day)
-            await host.subscribe_again()
-            await host.subscribe([instrument.symbol for instrument in host.universe])
-            return
-        await host.begin_day(day)
+        host = serving.host
+        await host.start_day(ist_date(serving.market.first_ns), scanned=self._scanned)
         await host.subscribe_again()
-        tasks.append(asyncio.create_task(self._follow_suggestions(serving)))
+        if self._scanned:
+            tasks.append(asyncio.create_task(self._follow_suggestions(serving)))
+        else:
+            await host.subscribe([instrument.symbol for instrument in host.universe])
 
     async def _day(self, day: date, serving: Serving, pace: Pace) -> None:
         stream = serving.stream
-        if self._settings.feed.subscribe == "all":
-            await serving.host.keep_day(day)
-        else:
-            await serving.host.begin_day(day)
+        await serving.host.start_day(day, scanned=self._scanned)
         hours = session_on(day)
         if hours is not None:
             await pace.until(hours.last_close_ns)
@@ -293,10 +291,6 @@ class Ingestor:
             serving.suggestions_from = following
 
         await follow_suggestions(serving.bus, self._health, serving.suggestions_from, subscribe, done)
-
-
-def _shown(ts: int) -> str:
-    return f"{datetime.fromtimestamp(ts // NS_PER_SECOND, IST):%Y-%m-%d %H:%M:%S}"
 
 
 async def _flushed(writer: RecordWriter, health: Health) -> None:

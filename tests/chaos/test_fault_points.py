@@ -13,9 +13,8 @@ from tests.e2e.distributed_rig import (
     go_on,
     pause,
     runtime_of,
-    wait_for,
 )
-from tests.e2e.platform_rig import RULE_KEYS, backtest, depth_file
+from tests.e2e.platform_rig import RULE_KEYS, backtest, depth_file, wait_until
 from tests.servers import KafkaServer, PostgresServer, database_on
 
 pytestmark = pytest.mark.slow
@@ -46,10 +45,10 @@ def market(
 def test_a_runtime_killed_after_every_step_trades_as_if_it_was_not(market: Recorded) -> None:
     arguments = runtime_of("killed")
     for fault in ("open:1", *(f"{step}:{turn}" for step in STEPS for turn in (1, 2)), "ledger committed:1"):
-        with market.service("strategy_runtime", *arguments, QUANT_FAULT=fault) as process:
-            assert process.wait(FAULT_EXIT_WITHIN_S) == KILLED, fault
-    with market.service("strategy_runtime", *arguments) as process:
-        assert process.wait(DONE_WITHIN_S) == 0
+        with market.service("strategy_runtime", *arguments, QUANT_FAULT=fault) as one:
+            assert one.process.wait(FAULT_EXIT_WITHIN_S) == KILLED, fault
+    with market.service("strategy_runtime", *arguments) as one:
+        assert one.process.wait(DONE_WITHIN_S) == 0
     assert as_numbers(market.summary("killed")) == as_numbers(market.summary("undisturbed"))
     market.require_balanced()
 
@@ -57,13 +56,13 @@ def test_a_runtime_killed_after_every_step_trades_as_if_it_was_not(market: Recor
 def test_a_feature_engine_killed_after_every_step_enriches_every_tick_once(market: Recorded) -> None:
     market.forget_features()
     for fault in ("open:1", *(f"{step}:2" for step in STEPS), "enriched sent:2"):
-        with market.service("feature_engine", QUANT_FAULT=fault) as process:
-            assert process.wait(FAULT_EXIT_WITHIN_S) == KILLED, fault
+        with market.service("feature_engine", QUANT_FAULT=fault) as one:
+            assert one.process.wait(FAULT_EXIT_WITHIN_S) == KILLED, fault
     with (
         market.service("feature_engine"),
         market.service("strategy_runtime", *runtime_of("after")) as runtime,
     ):
-        assert runtime.wait(DONE_WITHIN_S) == 0
+        assert runtime.process.wait(DONE_WITHIN_S) == 0
     assert as_numbers(market.summary("after")) == as_numbers(market.summary("undisturbed"))
     market.require_balanced()
 
@@ -71,13 +70,13 @@ def test_a_feature_engine_killed_after_every_step_enriches_every_tick_once(marke
 def test_a_runtime_that_was_thought_dead_cannot_write_any_more(market: Recorded) -> None:
     arguments = runtime_of("fenced")
     with market.service("strategy_runtime", *arguments) as first:
-        wait_for(lambda: market.executed("fenced") > 0, first)
-        pause(first)
+        assert wait_until(lambda: market.executed("fenced") > 0, first.process)
+        pause(first.process)
         with market.service("strategy_runtime", *arguments) as second:
-            assert second.wait(DONE_WITHIN_S) == 0
+            assert second.process.wait(DONE_WITHIN_S) == 0
         settled = as_numbers(market.summary("fenced"))
-        go_on(first)
-        assert first.wait(DONE_WITHIN_S) == 3
+        go_on(first.process)
+        assert first.process.wait(DONE_WITHIN_S) == 3
     assert "another program has taken over portfolio 'fenced'" in market.log_of("strategy_runtime")
     assert as_numbers(market.summary("fenced")) == settled == as_numbers(market.summary("undisturbed"))
     market.require_balanced()
@@ -89,7 +88,7 @@ def test_two_portfolios_with_settings_of_their_own_trade_one_feed_at_once(market
         market.service("strategy_runtime", *runtime_of("usual")) as one,
         market.service("strategy_runtime", *runtime_of("bold", *bold, "--capital", "100000")) as other,
     ):
-        assert (one.wait(DONE_WITHIN_S), other.wait(DONE_WITHIN_S)) == (0, 0)
+        assert (one.process.wait(DONE_WITHIN_S), other.process.wait(DONE_WITHIN_S)) == (0, 0)
     assert as_numbers(market.summary("usual")) == as_numbers(market.summary("undisturbed"))
     tested = backtest(market.data, *bold, "--capital", "100000")
     found = as_numbers(market.summary("bold"))

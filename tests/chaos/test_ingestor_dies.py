@@ -2,10 +2,8 @@
 
 import contextlib
 import json
-import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -17,8 +15,8 @@ from quant_platform.domain.records import BAR, CLOCK, TICK, BarsRecord, ClockRec
 from quant_platform.domain.ticks import NS_PER_MINUTE
 from quant_platform.domain.topics import EQUITY_TICKS
 from quant_platform.ports.bus import Record
-from tests.e2e.distributed_rig import service, wait_for
-from tests.e2e.platform_rig import QUANT, bare_environment
+from tests.e2e.platform_rig import wait_until
+from tests.e2e.service_rig import exchange, service
 from tests.servers import Database, KafkaServer
 
 pytestmark = pytest.mark.slow
@@ -27,23 +25,6 @@ SPEED = 40
 """Market seconds a second: a gap of some seconds is some minutes of market."""
 ENOUGH = 2000
 DOWN_S = 5.0
-
-
-@contextlib.contextmanager
-def exchange(folder: Path) -> Iterator[dict[str, str]]:
-    """A demo market that trades already; the variables that name it."""
-    command = [*QUANT, "exchange", "--speed", str(SPEED), "--start", "09:20", "--run-at-once"]
-    with (folder / "exchange.log").open("ab") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, env=bare_environment(), stdout=subprocess.PIPE, stderr=log, text=True
-        )
-    assert process.stdout is not None
-    try:
-        found = json.loads(process.stdout.readline())
-        yield {"UPSTOX_BASE_URL": found["url"], "UPSTOX_ACCESS_TOKEN": found["token"], "QUANT_FEED__SUBSCRIBE": "all"}
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def on_the_bus(bus: KafkaBus) -> dict[int, list[Record]]:
@@ -64,15 +45,17 @@ def written(bus: KafkaBus) -> int:
 def test_what_a_killed_ingestor_missed_is_repaired_and_nothing_is_numbered_twice(
     tmp_path: Path, kafka: KafkaServer, bus: KafkaBus, database: Database
 ) -> None:
-    with exchange(tmp_path) as market:
-        environment = kafka.environment | database.environment | market | {"QUANT_KAFKA__PARTITIONS": "3"}
+    with exchange("--speed", str(SPEED), "--start", "09:20", "--run-at-once", folder=tmp_path) as market:
+        servers = kafka.environment | database.environment
+        environment = servers | market.environment | {"QUANT_FEED__SUBSCRIBE": "all", "QUANT_KAFKA__PARTITIONS": "3"}
         with service("upstox_ingestor", environment=environment, folder=tmp_path) as first:
-            wait_for(lambda: written(bus) > ENOUGH, first)
+            assert wait_until(lambda: written(bus) > ENOUGH, first.process)
             time.sleep(6)  # a snapshot is kept every five seconds: so there is one, and ticks after it
+            first.process.kill()
         before = written(bus)
         time.sleep(DOWN_S)
         with service("upstox_ingestor", environment=environment, folder=tmp_path) as second:
-            wait_for(lambda: written(bus) > before + ENOUGH, second)
+            assert wait_until(lambda: written(bus) > before + ENOUGH, second.process)
     log = [json.loads(line) for line in (tmp_path / "upstox_ingestor.log").read_text().splitlines()]
     [gap] = [line for line in log if line["event"] == "gap in the feed"]
     assert gap["seconds"] > DOWN_S * SPEED / 2

@@ -6,7 +6,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
@@ -15,7 +15,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.platform_rig import QUANT, backtest, bare_environment, by_the_rules, depth_file, replay_of
+from tests.e2e.platform_rig import backtest, by_the_rules, depth_file, replay_of, started
 from tests.servers import Database, KafkaServer, QuestdbServer, RealServer, RedisServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("bus")]
@@ -136,20 +136,6 @@ class Executioner:
             time.sleep(0.05)
 
 
-@contextlib.contextmanager
-def running(data: Path, home: Path, environment: Mapping[str, str]) -> Iterator["subprocess.Popen[str]"]:
-    command = [*QUANT, "up", "--mode", "distributed", "--feature-engines", "2", *replay_of(data, home)]
-    with (home.parent / "stderr.txt").open("ab") as log:
-        process = subprocess.Popen(
-            command, cwd=home.parent, env=bare_environment(**environment), stdout=subprocess.PIPE, stderr=log, text=True
-        )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
 def require_stored_once(questdb: QuestdbServer, ticks: int) -> None:
     """Every enriched tick is in QuestDB, none twice."""
     deadline = time.monotonic() + RECOVERED_WITHIN_S
@@ -172,7 +158,8 @@ def test_a_run_whose_services_and_servers_die_ends_like_one_in_which_nothing_die
     undisturbed = by_the_rules(backtest(data))
     environment = kafka.environment | database.environment | empty_questdb.environment | empty_redis.environment
     servers = {"kafka": kafka, "postgres": database.server, "questdb": empty_questdb, "redis": empty_redis}
-    with running(data, tmp_path / "home", environment) as process:
+    command = ("--mode", "distributed", "--feature-engines", "2", *replay_of(data, tmp_path / "home"))
+    with started(*command, cwd=tmp_path, environment=environment) as process:
         platform = Platform(process)
         executioner = Executioner(platform, servers, seed=kills)
         deadline = time.monotonic() + RECOVERED_WITHIN_S

@@ -1,11 +1,11 @@
 """Run the platform's services over real servers, one by one or all of them, and look into the ledger they leave."""
 
-import contextlib
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from quant_platform.domain.errors import UnavailableError
 from quant_platform.domain.topics import ENRICHED_TICKS, FEATURE_STATE
 from quant_platform.hosts.distributed import connections
 from quant_platform.ports.ledger_store import RunSummary
-from tests.e2e.platform_rig import QUANT, Outcome, bare_environment, quant, replay_of
+from tests.e2e.platform_rig import Outcome, quant, replay_of
+from tests.e2e.service_rig import Service, service
 from tests.servers import Database, KafkaServer, settings_of
 
 KILLED = -signal.SIGKILL
@@ -64,10 +65,8 @@ class Recorded:
     def _bus(self) -> KafkaBus:
         return connections.kafka(settings_of(self._kafka.environment))
 
-    def service(
-        self, name: str, *arguments: str, **environment: str
-    ) -> contextlib.AbstractContextManager["subprocess.Popen[bytes]"]:
-        """One service; killed with the block where it still runs."""
+    def service(self, name: str, *arguments: str, **environment: str) -> AbstractContextManager[Service]:
+        """One service; ended with the block where it still runs."""
         return service(name, *arguments, environment=self.environment | environment, folder=self.folder)
 
     def log_of(self, name: str) -> str:
@@ -96,27 +95,6 @@ class Recorded:
             assert connection.execute("SELECT count(*) FROM outbox").fetchone() == (0,)
 
 
-@contextlib.contextmanager
-def service(
-    name: str, *arguments: str, environment: Mapping[str, str], folder: Path
-) -> Iterator["subprocess.Popen[bytes]"]:
-    """One service, its log in the folder; killed with the block where it still runs."""
-    with (folder / f"{name}.log").open("ab") as log:
-        process = subprocess.Popen(
-            [*QUANT, "service", name, *arguments],
-            cwd=folder,
-            env=bare_environment(**environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-        )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
 def up_distributed(data: Path, home: Path, environment: Mapping[str, str], *more: str) -> Outcome:
     """A file through the exchange and every service, as fast as it goes."""
     command = ["up", "--mode", "distributed", *replay_of(data, home), *more]
@@ -128,24 +106,15 @@ def runtime_of(portfolio: str, *more: str) -> list[str]:
     return ["--portfolio", portfolio, "--mode", "replay", "--identity", portfolio, "--until-over", *more]
 
 
-def wait_for(happened: Callable[[], object], process: subprocess.Popen[bytes], within_s: float = 60) -> None:
-    """Wait for something while a service runs."""
-    deadline = time.monotonic() + within_s
-    while not happened():
-        assert process.poll() is None, f"the service ended with {process.returncode}"
-        assert time.monotonic() < deadline, "what the test waits for did not happen"
-        time.sleep(0.02)
-
-
 def as_numbers(summary: RunSummary) -> dict[str, Any]:
     """What two runs must agree on, whatever ran them."""
     kept = ("ticks", "late", "duplicates", "orders", "fills", "cancelled", "refusals", "ledger_sha256")
     return {name: getattr(summary, name) for name in kept}
 
 
-def pause(process: subprocess.Popen[bytes]) -> None:
+def pause(process: subprocess.Popen[str]) -> None:
     os.kill(process.pid, signal.SIGSTOP)
 
 
-def go_on(process: subprocess.Popen[bytes]) -> None:
+def go_on(process: subprocess.Popen[str]) -> None:
     os.kill(process.pid, signal.SIGCONT)

@@ -99,13 +99,15 @@ def by_the_rules(numbers: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def started(*arguments: str | Path, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+def started(
+    *arguments: str | Path, cwd: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
     """A platform on its way; ended with the block, however that ends."""
     command = [*QUANT, "up", *map(str, arguments)]
     process = subprocess.Popen(
         command,
         cwd=cwd,
-        env=bare_environment(),
+        env=bare_environment(**(environment or {})),
         stdout=subprocess.PIPE,
         stderr=(cwd / "stderr.txt").open("a"),
         text=True,

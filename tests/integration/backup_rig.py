@@ -89,3 +89,15 @@ def fill(where: str | Path, symbols: Sequence[str] = ("NSE_EQ:TCS",)) -> None:
 def in_home(home: Path) -> Ledger:
     """The ledger of a home, which need not be there yet."""
     return Ledger(HomeFolder(home).ledger, ["--home", str(home)], {})
+
+
+def filled_home(folder: Path) -> Ledger:
+    """A home with a ledger."""
+    made = in_home(folder / "home")
+    fill(made.where)
+    return made
+
+
+def another(folder: Path) -> Ledger:
+    """A home beside it, without any."""
+    return in_home(folder / "other")

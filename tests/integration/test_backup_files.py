@@ -25,7 +25,7 @@ from quant_platform.ports.series_store import TICKS, Place
 from tests.series import plain, reader_of, writer_of
 from tests.servers import Database, QuestdbServer, RealServer
 
-from .backup_rig import DAY, Ledger, fill, in_home, quant, refused
+from .backup_rig import DAY, Ledger, another, fill, filled_home, quant, refused
 from .ledger_days import tamper
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
@@ -33,14 +33,7 @@ pytestmark = pytest.mark.usefixtures("bare_environment")
 
 @pytest.fixture
 def home(tmp_path: Path) -> Ledger:
-    """A home with a ledger."""
-    made = in_home(tmp_path / "home")
-    fill(made.where)
-    return made
-
-
-def another(tmp_path: Path) -> Ledger:
-    return in_home(tmp_path / "other")
+    return filled_home(tmp_path)
 
 
 # The files of a backup.

@@ -17,7 +17,7 @@ from quant_platform.domain.errors import FencedError
 from quant_platform.hosts.home import HomeFolder, HomeLock
 from tests.servers import Database, PostgresServer, database_on
 
-from .backup_rig import OFFSETS, Ledger, blocks, fill, in_home, quant, refused
+from .backup_rig import OFFSETS, Ledger, another, blocks, fill, filled_home, in_home, quant, refused
 from .ledger_days import request, tamper
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
@@ -48,14 +48,7 @@ def target(postgres: PostgresServer) -> Iterator[Database]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Ledger:
-    """A home with a ledger."""
-    made = in_home(tmp_path / "home")
-    fill(made.where)
-    return made
-
-
-def another(tmp_path: Path) -> Ledger:
-    return in_home(tmp_path / "other")
+    return filled_home(tmp_path)
 
 
 @pytest.mark.parametrize("end", ["sqlite", "postgres"])

@@ -153,6 +153,10 @@ def _is_covered_by_the_key(module: str) -> bool:
     return package == __name__.partition(".")[0] and rest.partition(".")[0] in KERNEL_SOURCES
 
 
+_UNCOUNTED: Any = {"_nrt": False}
+"""Numba's option for code without reference counts, which its type stubs do not know."""
+
+
 def kernel(function: F) -> F:
     """Compile a pure function of numbers, records and arrays; the decorated function keeps its type.
 
@@ -167,5 +171,5 @@ def kernel(function: F) -> F:
     A kernel from anywhere else, such as a user's own strategy file, is compiled anew by each process.
     """
     cached = _FOLDER is not None and _is_covered_by_the_key(function.__module__)
-    compiled = numba.njit(cache=cached, error_model="numpy", nogil=True, forceinline=True, _nrt=False)
+    compiled = numba.njit(cache=cached, error_model="numpy", nogil=True, forceinline=True, **_UNCOUNTED)
     return cast("F", compiled(function))

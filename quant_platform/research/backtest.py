@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from operator import itemgetter
@@ -30,7 +30,7 @@ from quant_platform.ports.ledger_store import (
     RunRequest,
     RunSummary,
 )
-from quant_platform.ports.tick_source import DayTicks, TickSource
+from quant_platform.ports.tick_source import DayPart, TickSource
 from quant_platform.ports.tick_store import StoredBar
 from quant_platform.research import report, tables
 from quant_platform.research.metrics import measure
@@ -80,11 +80,16 @@ def _replay(source: FileTickSource, platform: EmbeddedPlatform, options: Backtes
     if options.first is not None:
         _warm_up(source, platform, options.first)
     with _progress(source.rows, shown=not options.json) as advance:
-        for day in source.days():
-            for piece in _pieces(day, platform, options.batch_size):
+        bars: list[StoredBar] = []
+        for part in source.parts():
+            bars += part.bars
+            for piece in _pieces(part, bars, platform, options.batch_size):
                 platform.on_ticks(piece)
                 advance(piece.ts.size)
-            session = session_on(day.day)
+            if not part.ends_day:
+                continue
+            bars.clear()
+            session = session_on(part.day)
             if session is not None:
                 platform.on_clock(session.last_close_ns)
                 platform.runtime.mark_close(session.last_close_ns)
@@ -102,27 +107,36 @@ def _warm_up(source: TickSource, platform: EmbeddedPlatform, first: date) -> Non
         platform.on_bars(symbol, "warm-up", bars, midnight)
 
 
-def _pieces(day: DayTicks, platform: EmbeddedPlatform, batch_size: int) -> Iterator[TickBatch]:
-    """A day's batches; bars that a recorded run took in are taken in at the same places of its stream."""
-    ticks = day.ticks
+def _pieces(part: DayPart, bars: list[StoredBar], platform: EmbeddedPlatform, batch_size: int) -> Iterator[TickBatch]:
+    """A part's batches; bars that a recorded run took in are taken in at the same places of its stream.
+
+    Args:
+        part: of a day.
+        bars: of the day, without those that came in with an earlier part; those that come in with this one are removed.
+        platform: takes the bars in.
+        batch_size: most ticks of a batch.
+    """
+    ticks = part.ticks
     done = 0
-    for place, stored in sorted(_places_of_bars(day, platform.table), key=itemgetter(0)):
+    for place, stored in sorted(_places_of_bars(part, bars, platform.table), key=itemgetter(0)):
         while done < place:
             stop = min(done + batch_size, place)
             yield cut(ticks, done, stop)
             done = stop
         platform.on_stored_bars(stored)
+        bars[:] = [other for other in bars if other is not stored]
     for start in range(done, ticks.ts.size, batch_size):
         yield cut(ticks, start, min(start + batch_size, ticks.ts.size))
 
 
-def _places_of_bars(day: DayTicks, table: SymbolTable) -> Iterator[tuple[int, StoredBar]]:
+def _places_of_bars(part: DayPart, bars: Sequence[StoredBar], table: SymbolTable) -> Iterator[tuple[int, StoredBar]]:
     """Where stored bars stand: before the first of their symbol's ticks with at least the ``seq`` they name."""
-    for stored in day.bars:
+    for stored in bars:
         symbol = table.get(stored.symbol)
         if symbol is not None:
-            rows = np.flatnonzero((day.ticks.symbol == symbol) & (day.ticks.seq >= stored.before_seq))
-            yield (int(rows[0]) if rows.size else day.ticks.ts.size), stored
+            rows = np.flatnonzero((part.ticks.symbol == symbol) & (part.ticks.seq >= stored.before_seq))
+            if rows.size or part.ends_day:
+                yield (int(rows[0]) if rows.size else part.ticks.ts.size), stored
 
 
 @contextmanager

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from benchmarks.__main__ import BEGIN, END, HEAD, row, with_rows
 from benchmarks.figure import Figure, Goal, Limit
 from benchmarks.made_up import FIRST_DAY, make_day
-
 from quant_platform.domain.ticks import TickBatch
 
 FIGURE = Figure("speed", 30.0, "M ticks per CPU-s", Goal(0.6, 0.9, "ratio"), Limit("the loop", 40.0, counts_from=35.0))

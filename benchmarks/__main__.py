@@ -17,7 +17,14 @@ from typing import Any
 from benchmarks.figure import number
 from benchmarks.shared import CHECKOUT
 
-FILES = ("backtest_columns",)
+FILES = (
+    "backtest_columns",
+    "backtest_parquet",
+    "backtest_trades",
+    "symbols",
+    "start_up",
+    "frame_latency",
+)
 """In the order of the table; one a line, each a file of this folder."""
 
 DOCUMENT = CHECKOUT / "docs" / "performance.md"

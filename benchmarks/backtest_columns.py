@@ -37,10 +37,17 @@ def fresh(columns: TickBatch) -> TickBatch:
     return columns._replace(seq=columns.seq.copy(), flags=columns.flags.copy())
 
 
-def backtest(columns: TickBatch, session: Session, market: TradingSession) -> tuple[Spent, RunSummary]:
+def session_of_columns() -> TradingSession:
+    """The trading day that made-up columns are of."""
+    session = session_on(FIRST_DAY)
+    assert session is not None
+    return session
+
+
+def backtest(columns: TickBatch, session: Session) -> tuple[Spent, RunSummary]:
     """One run over the columns, as ``quant backtest`` does it."""
     strategy, settings = load_strategy("momentum", {})
-    ticks = fresh(columns)
+    ticks, market = fresh(columns), session_of_columns()
     with (
         tempfile.TemporaryDirectory(prefix="quant-bench-") as folder,
         SqlLedger(Path(folder) / "ledger.sqlite", durable=False) as ledger,
@@ -63,13 +70,11 @@ def measure(run: Run) -> Iterator[Figure]:
     """Million ticks per CPU-second, medians of both."""
     session = Session(run.size(10_000_000, 200_000), 100)
     columns = session.columns()
-    market = session_on(FIRST_DAY)
-    assert market is not None
     million = columns.ts.size / 1e6
-    _, summary = backtest(columns, session, market)
+    _, summary = backtest(columns, session)
 
     def ours() -> Spent:
-        return backtest(columns, session, market)[0]
+        return backtest(columns, session)[0]
 
     try:
         loop = shared.bare_loop()
@@ -79,7 +84,7 @@ def measure(run: Run) -> Iterator[Figure]:
     else:
         sums = [column.sum(axis=1, dtype=np.int32) for column in (columns.bid_qty, columns.ask_qty)]
         trades = np.zeros((columns.ts.size, 4), np.int64)
-        square_off = market.square_off_ns(True, load_strategy("momentum", {})[1].square_off, 10)
+        square_off = session_of_columns().square_off_ns(True, load_strategy("momentum", {})[1].square_off, 10)
         bare_columns = (columns.symbol, columns.ts, columns.ltp, columns.volume, *sums)
         limits = (session.symbols, CAPITAL, SLOT, POSITIONS, WARM, square_off, trades)
         fills = loop(*bare_columns, *limits)[0]

@@ -27,7 +27,7 @@ LIBRARIES = "import numba, numpy, pyarrow.parquet, sqlalchemy"
 
 
 def first_trade() -> float:
-    """Seconds from the start of `quant up`, a demo day at its usual speed, to the first order executed in its ledger."""
+    """Seconds from the start of `quant up`, a demo day at its usual speed, to the first order in its ledger."""
     with tempfile.TemporaryDirectory(prefix="quant-bench-") as home:
         started = time.perf_counter()
         with subprocess.Popen(
@@ -63,9 +63,7 @@ def measure(run: Run) -> Iterator[Figure]:
     )
     spent = figure.median(each.spent for each in helps)
     limit = Limit("an empty Python", figure.median(each.spent for each in bare).wall_s)
-    yield Figure(
-        "`quant --help`", spent.wall_s, "s", Goal(0.5, 0.35, better="less"), limit, helps[0].peak_mb, spent.cpu_s
-    )
+    yield Figure("`quant --help`", spent.wall_s, "s", Goal(0.5, 0.35, better="less"), limit, cpu_s=spent.cpu_s)
     small = figure.quant("backtest", "--data", str(Session(1000, 10).parquet))
     backtests, bare = figure.in_turns(
         run.rounds, partial(figure.finished, small), partial(figure.finished, [*python, LIBRARIES])

@@ -3,11 +3,12 @@
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from operator import itemgetter
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from rich.console import Console
@@ -22,6 +23,7 @@ from quant_platform.hosts.embedded import Blueprint, EmbeddedPlatform
 from quant_platform.hosts.options import BacktestOptions
 from quant_platform.hosts.results import as_json
 from quant_platform.hosts.strategies import load_strategy
+from quant_platform.ports.broker import Candle
 from quant_platform.ports.ledger_store import (
     EquityRow,
     FillRow,
@@ -63,7 +65,7 @@ def run(options: BacktestOptions) -> None:
         with ledger:
             request = RunRequest("backtest", "backtest", strategy.name, "{}", capital, capital, fresh=True)
             start = ledger.begin(request)
-            platform = EmbeddedPlatform(blueprint, _table_of(source), ledger, start.balance)
+            platform = EmbeddedPlatform(blueprint, table_of(source), ledger, start.balance)
             rows = _Rows()
             if options.report is not None or not options.json:
                 platform.watchers.append(rows.take)
@@ -72,7 +74,22 @@ def run(options: BacktestOptions) -> None:
     _tell(options, source, rows, summary, started)
 
 
-def _table_of(source: TickSource) -> SymbolTable:
+class BarIntake(Protocol):
+    """What takes a run's bars in beside its ticks: the platform, or what shares its features with many sets."""
+
+    table: SymbolTable
+
+    def on_bars(self, symbol: str, kind: str, bars: Sequence[Candle], now_ns: int) -> None:
+        """Warm a symbol up from history."""
+        ...
+
+    def on_stored_bars(self, stored: StoredBar) -> None:
+        """Bars that entered a recorded run at this place of its stream."""
+        ...
+
+
+def table_of(source: TickSource) -> SymbolTable:
+    """The symbols of a source, numbered as its ticks are."""
     table = SymbolTable()
     for symbol in source.symbols:
         table.add(symbol)
@@ -82,10 +99,10 @@ def _table_of(source: TickSource) -> SymbolTable:
 def _replay(source: FileTickSource, platform: EmbeddedPlatform, options: BacktestOptions) -> None:
     """Feed every day through the platform; one commit a session."""
     if options.first is not None:
-        _warm_up(source, platform, options.first)
+        warm_up_from(source, platform, options.first)
     with _progress(source.rows, shown=not options.json) as advance:
         for day in source.days():
-            for piece in _pieces(day, platform, options.batch_size):
+            for piece in pieces(day, platform, options.batch_size):
                 platform.on_ticks(piece)
                 advance(piece.ts.size)
             session = session_on(day.day)
@@ -96,26 +113,26 @@ def _replay(source: FileTickSource, platform: EmbeddedPlatform, options: Backtes
             platform.commit()
 
 
-def _warm_up(source: TickSource, platform: EmbeddedPlatform, first: date) -> None:
+def warm_up_from(source: TickSource, intake: BarIntake, first: date) -> None:
     """A run that starts in mid-file has history at hand: what the files hold before its first date."""
     midnight = midnight_ns(first)
     for symbol in source.symbols:
         # As from a broker's history: minutes without a trade are no bars, so more are asked for than are needed.
         history = source.history(symbol, first, 2 * WARM_UP_BARS)
         bars = warm_up(history, (), midnight, instrument_for(symbol).cas_eligible)
-        platform.on_bars(symbol, "warm-up", bars, midnight)
+        intake.on_bars(symbol, "warm-up", bars, midnight)
 
 
-def _pieces(day: DayTicks, platform: EmbeddedPlatform, batch_size: int) -> Iterator[TickBatch]:
+def pieces(day: DayTicks, intake: BarIntake, batch_size: int) -> Iterator[TickBatch]:
     """A day's batches; bars that a recorded run took in are taken in at the same places of its stream."""
     ticks = day.ticks
     done = 0
-    for place, stored in sorted(_places_of_bars(day, platform.table), key=itemgetter(0)):
+    for place, stored in sorted(_places_of_bars(day, intake.table), key=itemgetter(0)):
         while done < place:
             stop = min(done + batch_size, place)
             yield cut(ticks, done, stop)
             done = stop
-        platform.on_stored_bars(stored)
+        intake.on_stored_bars(stored)
     for start in range(done, ticks.ts.size, batch_size):
         yield cut(ticks, start, min(start + batch_size, ticks.ts.size))
 

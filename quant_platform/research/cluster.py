@@ -57,7 +57,7 @@ class ClusterWorkers:
         for chunk in chunks:
             if chunk.periods not in shared:
                 columns = [DayColumns(day.close_ns, day.batch(chunk.periods)) for day in days]
-                shared[chunk.periods] = [self._client.scatter(each, hash=False) for each in columns]
+                shared[chunk.periods] = [self._client.scatter(each, hash=False) for each in columns]  # type: ignore[no-untyped-call]
             futures.append(self._client.submit(run_received, market, shared[chunk.periods], chunk, pure=False))
         for finished in as_completed(futures):  # type: ignore[no-untyped-call]
             yield finished.result()

@@ -39,10 +39,10 @@ def print_table(console: Console, results: Sequence[SetResult], names: Sequence[
         top: how many sets at most.
         title: what was run.
     """
-    console.width = max(console.width, NARROWEST)
+    console.width = max(console.width, NARROWEST + sum(map(len, names)))
     table = ScreenTable(title=title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD)
     for name in (*names, "Gross", "Charges", "Net", "Trips", "Drawdown"):
-        table.add_column(name, justify="right", no_wrap=name not in names)
+        table.add_column(name, justify="right", no_wrap=True)
     for result in results[:top]:
         run = result.summary
         table.add_row(

@@ -22,6 +22,7 @@ FILES = (
     "backtest_parquet",
     "backtest_trades",
     "symbols",
+    "sweep",
     "start_up",
     "frame_latency",
 )

@@ -9,7 +9,6 @@ import argparse
 import gc
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
+
+from quant_platform.hosts.results import peak_memory_mb
 
 Measured = TypeVar("Measured")
 
@@ -210,11 +211,6 @@ def median(results: Iterable[Spent]) -> Spent:
     """Of wall and CPU time, each for itself."""
     wall, cpu = zip(*results, strict=True)
     return Spent(statistics.median(wall), statistics.median(cpu))
-
-
-def peak_mb() -> float:
-    """The largest memory this process had so far."""
-    return _megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def _megabytes(peak: int) -> float:

@@ -23,6 +23,7 @@ from quant_platform.adapters.ticks.arrow import ArrowTickStore
 from quant_platform.domain.instruments import instrument_for
 from quant_platform.domain.ticks import LEVELS, NS_PER_MS
 from quant_platform.hosts.embedded import Blueprint, EmbeddedPlatform, FrameIntake
+from quant_platform.hosts.results import peak_memory_mb
 from quant_platform.hosts.strategies import load_strategy
 from quant_platform.ports.ledger_store import RunRequest
 from quant_platform.protocol.upstox import market_data_feed_pb2 as wire
@@ -105,7 +106,7 @@ def measure(run: Run) -> Iterator[Figure]:
     for place, goal in ((50, Goal(50, 25, better="less")), (99, Goal(150, 80, better="less"))):
         yield Figure(
             f"{NAME}, p{place}", float(np.percentile(deciding, place)) / 1000, "µs", goal,
-            peak_mb=figure.peak_mb(), cpu_s=cpu_s,
+            peak_mb=peak_memory_mb(), cpu_s=cpu_s,
             note=f"{len(deciding):,} orders; all frames: p50 {of_all[0]:.0f}, p99 {of_all[1]:.0f} µs",
         )  # fmt: skip
 

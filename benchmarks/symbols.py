@@ -9,6 +9,7 @@ from benchmarks import figure
 from benchmarks.backtest_columns import backtest
 from benchmarks.figure import Figure, Goal, Limit, Run, Spent
 from benchmarks.made_up import Session
+from quant_platform.hosts.results import peak_memory_mb
 
 NAME = "cost per tick, 5,000 symbols against 10"
 COUNTS = (10, 100, 1000, 5000)
@@ -28,7 +29,7 @@ def measure(run: Run) -> Iterator[Figure]:
     few, many = COUNTS[0], COUNTS[-1]
     yield Figure(
         NAME, cost[many], "ns of CPU a tick", Goal(2, 1.5, "ratio", "less"),
-        Limit(f"{few} symbols", cost[few]), figure.peak_mb(), cost[many] * ticks / 1e9,
+        Limit(f"{few} symbols", cost[few]), peak_memory_mb(), cost[many] * ticks / 1e9,
         ", ".join(f"{count:,} symbols {cost[count]:.0f} ns" for count in COUNTS[1:-1]),
     )  # fmt: skip
 

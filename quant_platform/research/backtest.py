@@ -1,7 +1,6 @@
 """A backtest: files in, the numbers, tables and report of a run out, by the engine that trades live."""
 
 import json
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from quant_platform.adapters.ledger.sql import SqlLedger
+from quant_platform.adapters.ledger.memory import MemoryLedger
 from quant_platform.adapters.ticks.files import FileTickSource
 from quant_platform.domain.instruments import SymbolTable, instrument_for
 from quant_platform.domain.session import midnight_ns, session_on
@@ -60,17 +59,14 @@ def run(options: BacktestOptions) -> None:
     )
     blueprint = Blueprint(strategy, settings, source.has_depth)
     capital = DEFAULT_CAPITAL if options.capital is None else options.capital
-    with tempfile.TemporaryDirectory(prefix="quant-backtest-") as folder:
-        ledger = SqlLedger(Path(folder) / "ledger.sqlite", durable=False)
-        with ledger:
-            request = RunRequest("backtest", "backtest", strategy.name, "{}", capital, capital, fresh=True)
-            start = ledger.begin(request)
-            platform = EmbeddedPlatform(blueprint, table_of(source), ledger, start.balance)
-            rows = _Rows()
-            if options.report is not None or not options.json:
-                platform.watchers.append(rows.take)
-            _replay(source, platform, options)
-            summary = ledger.finish()
+    ledger = MemoryLedger()
+    start = ledger.begin(RunRequest("backtest", "backtest", strategy.name, "{}", capital, capital, fresh=True))
+    platform = EmbeddedPlatform(blueprint, table_of(source), ledger, start.balance)
+    rows = _Rows()
+    if options.report is not None or not options.json:
+        platform.watchers.append(rows.take)
+    _replay(source, platform, options)
+    summary = ledger.finish()
     _tell(options, source, rows, summary, started)
 
 

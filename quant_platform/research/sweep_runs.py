@@ -16,8 +16,8 @@ from quant_platform.domain.ticks import EnrichedBatch, cut
 from quant_platform.hosts.strategies import load_strategy
 from quant_platform.hosts.warm import warm_kernels
 from quant_platform.ports.ledger_store import RunSummary
+from quant_platform.research.counting import CountingJournal
 from quant_platform.research.feature_store import Periods, StoredDay
-from quant_platform.research.tally import Tally
 from quant_platform.services.strategy_runtime.runtime import StrategyRuntime
 
 BATCH = 65_536
@@ -117,8 +117,6 @@ def run_chunk(market: Market, days: Iterable[DayColumns], chunk: Chunk) -> Done:
             for run in runs:
                 run.runtime.on_clock(close_ns)
                 run.runtime.mark_close(close_ns)
-        for run in runs:
-            run.runtime.journal.clear()
     return Done(chunk.places, tuple(run.summary() for run in runs))
 
 
@@ -134,14 +132,30 @@ class _Run:
     def __init__(self, market: Market, table: SymbolTable, parameters: Mapping[str, str]) -> None:
         strategy, settings = load_strategy(market.strategy, parameters)
         self._market = market
+        self._journal = CountingJournal(table.name, market.capital)
         self.runtime = StrategyRuntime(strategy, settings, table, depth=market.depth, balance=market.capital)
-        self._tally = Tally(table.name)
-        self.runtime.journal = self._tally
+        self.runtime.journal = self._journal
 
     def summary(self) -> RunSummary:
-        market, runtime = self._market, self.runtime
-        return self._tally.summary(
-            market.counters, runtime.refusals, market.capital, runtime.cash, runtime.max_drawdown
+        journal, tally = self._journal, self._journal.tally
+        tally.check("of a sweep", self.runtime.cash)
+        return RunSummary(
+            run_id="",
+            ticks=self._market.counters["ticks"],
+            late=self._market.counters["late"],
+            duplicates=self._market.counters["duplicates"],
+            orders=journal.orders,
+            fills=tally.fills,
+            cancelled=journal.cancelled,
+            round_trips=tally.round_trips,
+            gross_pnl=tally.gross,
+            charges=tally.charges,
+            net_pnl=tally.net,
+            starting_balance=self._market.capital,
+            ending_balance=tally.balance,
+            max_drawdown=self.runtime.max_drawdown,
+            refusals=self.runtime.refusals,
+            ledger_sha256=tally.sha256,
         )
 
 

@@ -39,6 +39,7 @@ from quant_platform.services.strategy_runtime.strategy import (
     Context,
     Decision,
     FactorStrategy,
+    FeatureRow,
     Features,
     Strategy,
     TickStrategy,
@@ -46,6 +47,7 @@ from quant_platform.services.strategy_runtime.strategy import (
 
 KIND = "strategy_runtime/1"
 MIN_EVENTS = 4096
+_HOLDING = list(OpenPosition._fields[1:])
 NO_SESSION = SessionTimes(np.zeros(2, np.int64), np.zeros(2, np.int64), np.zeros(2, np.int64), rates_on(date.min))
 """What stands before the first session: it has no timer, so its rates are never asked."""
 
@@ -128,7 +130,7 @@ class StrategyRuntime:
         self._events: NDArray[Any] = np.zeros(MIN_EVENTS, EVENT)
         self._order = np.zeros(0, np.int64)
         self._times = NO_SESSION
-        self.journal = Journal(table.name)
+        self.journal = Journal(table.name, self._explain)
 
     @property
     def cash(self) -> int:
@@ -150,6 +152,19 @@ class StrategyRuntime:
         """Refused intents by reason, those that occurred."""
         counts = self._account[0]["refusals"].tolist()
         return {reason.label: counts[reason] for reason in Refusal if counts[reason]}
+
+    @property
+    def orders(self) -> int:
+        """Approved so far in the run."""
+        return int(self._account[0]["orders"])
+
+    def open_positions(self) -> list[OpenPosition]:
+        """All holdings, by symbol."""
+        held = [
+            OpenPosition(self._table.name(number), *self._positions[_HOLDING][number].item())
+            for number in np.flatnonzero(self._positions["quantity"]).tolist()
+        ]
+        return sorted(held)
 
     def last_price(self, symbol: str) -> int:
         """Paise of the symbol's last in-session price; 0 when it has none."""
@@ -187,19 +202,19 @@ class StrategyRuntime:
 
     def mark_close(self, ts: int) -> None:
         """End a session's equity curve with a point at ``ts`` (ns UTC), after all its timers."""
-        self.journal.equity.append(EquityRow(ts, self.cash, self.equity))
+        self.journal.mark(EquityRow(ts, self.cash, self.equity))
         self._account[0]["minute_end"] = 0
 
     def block(self, moment: int) -> LedgerBlock:
         """What happened since the journal was last cleared, for one commit."""
-        journal = self.journal
+        story = self.journal.story
         return LedgerBlock(
-            orders=journal.orders,
-            fills=journal.fills,
-            ends=journal.ends,
-            refusals=journal.refusals,
-            equity=journal.equity,
-            positions=journal.open_positions(),
+            orders=story.orders,
+            fills=story.fills,
+            ends=story.ends,
+            refusals=story.refusals,
+            equity=story.equity,
+            positions=self.open_positions(),
             balance=self.cash,
             last_equity=self.equity,
             max_drawdown=self.max_drawdown,
@@ -243,15 +258,6 @@ class StrategyRuntime:
         decide: bool = True,
         reason: str = "",
     ) -> None:
-        def explain(side: int, row: int) -> str:
-            if self._by_factor is None:
-                return reason
-            tick = features.row(row)
-            try:
-                return self._by_factor.explain_entry(tick) if side == BUY else self._by_factor.explain_exit(tick)
-            except Exception as error:
-                raise _failed(self._by_factor, "explain_entry or explain_exit", error) from error
-
         while start < stop:
             ts = int(batch.ticks.ts[start])
             fed = not batch.ticks.flags[start] & NOT_FED
@@ -274,7 +280,7 @@ class StrategyRuntime:
                 settle,
                 decide,
             )
-            self._drain(explain)
+            self._drain(features if self._by_tick is None else None, reason)
 
     def _ask_tick_by_tick(
         self, strategy: TickStrategy, batch: EnrichedBatch, features: Features, stale_before: int
@@ -330,13 +336,22 @@ class StrategyRuntime:
                 self._times,
                 ts,
             )
-            self._drain(lambda _side, _row: "")
+            self._drain()
 
-    def _drain(self, explain: Any) -> None:
+    def _drain(self, features: Features | None = None, reason: str = "") -> None:
         used = int(self._account[0]["events"])
         if used:
             self._account[0]["events"] = 0
-            self.journal.write(self._events[:used], explain)
+            self.journal.write(self._events[:used], features, reason)
+
+    def _explain(self, side: int, tick: FeatureRow) -> str:
+        strategy = self._by_factor
+        if strategy is None:
+            return ""
+        try:
+            return strategy.explain_entry(tick) if side == BUY else strategy.explain_exit(tick)
+        except Exception as error:
+            raise _failed(strategy, "explain_entry or explain_exit", error) from error
 
     def _keep_depth(self, batch: EnrichedBatch) -> None:
         if self._limits.depth:
@@ -346,8 +361,7 @@ class StrategyRuntime:
         """Account, positions, standing depth, the session's date and the journal's open ends."""
         strategy = b"" if self._by_tick is None else self._by_tick.snapshot()
         values = {
-            "pending_reasons": {str(no): reason for no, reason in self.journal.pending_reasons.items()},
-            "positions": [list(position) for position in self.journal.open_positions()],
+            "pending_reasons": {str(no): reason for no, reason in self.journal.waiting().items()},
             "strategy": strategy,
         }
         arrays = {"account": self._account, "positions": self._positions}
@@ -364,8 +378,7 @@ class StrategyRuntime:
         arrays, values = unpack(KIND, state, {"account": ACCOUNT, "positions": POSITION, **standing})
         self._account, self._positions = arrays["account"], arrays["positions"]
         self._standing = Depth(*(arrays[name] for name in standing))
-        self.journal.pending_reasons = {int(no): reason for no, reason in values["pending_reasons"].items()}
-        self.journal.positions = {row[0]: OpenPosition(*row) for row in values["positions"]}
+        self.journal.restore({int(no): reason for no, reason in values["pending_reasons"].items()})
         self._order = np.zeros(0, np.int64)
         self._make_room()
         day_end = int(self._account[0]["day_end"])

@@ -1,6 +1,6 @@
 """What a strategy is: features in, wishes out. It never sees money, orders or the future."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -28,7 +28,18 @@ class Features:
 
     def row(self, i: int) -> "FeatureRow":
         """One tick as plain numbers."""
-        return FeatureRow(*(getattr(self, name)[i].item() for name in FeatureRow._fields))
+        return FeatureRow(*(column.item(i) for column in self._columns()))
+
+    def rows(self) -> Iterator["FeatureRow"]:
+        """Every tick as plain numbers."""
+        return map(FeatureRow, *(column.tolist() for column in self._columns()))
+
+    def take(self, places: NDArray[np.intp]) -> "Features":
+        """The ticks at these places, copied."""
+        return Features(*(column[places] for column in self._columns()))
+
+    def _columns(self) -> Iterator[NDArray[Any]]:
+        return (getattr(self, name) for name in FeatureRow._fields)
 
 
 class FeatureRow(NamedTuple):

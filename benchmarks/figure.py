@@ -18,8 +18,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from quant_platform.hosts.results import peak_memory_mb
-
 Measured = TypeVar("Measured")
 
 WITHIN = 0.75

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quant_platform.domain.errors import UnavailableError, UsageError
+from quant_platform.domain.errors import QuantError, UnavailableError, UsageError
 from quant_platform.domain.ticks import EnrichedBatch, TickBatch
 from quant_platform.research.feature_store import Periods, StoredDay
 from quant_platform.research.sweep_runs import Chunk, DayColumns, Done, Market, run_chunk
@@ -32,7 +32,7 @@ class ClusterWorkers:
         except ImportError:
             raise UsageError("--cluster needs Dask", "pip install 'quant-platform[cluster]'") from None
         try:
-            self._client = Client(address, timeout=PATIENCE_S, set_as_default=False)  # type: ignore[no-untyped-call]
+            self._client = Client(address, timeout=PATIENCE_S)  # type: ignore[no-untyped-call]
         except (OSError, TimeoutError, ValueError) as error:
             raise UnavailableError(
                 f"no Dask scheduler answers at {address} ({type(error).__name__})", "start one with `dask scheduler`"
@@ -49,8 +49,10 @@ class ClusterWorkers:
 
         Raises:
             StrategyError: a strategy failed.
+            QuantError: a chunk's workers died one after another.
+            UnavailableError: the scheduler was lost.
         """
-        from distributed import as_completed
+        from distributed import CancelledError, KilledWorker, as_completed
 
         shared: dict[Periods, list[Any]] = {}
         futures = []
@@ -60,7 +62,14 @@ class ClusterWorkers:
                 shared[chunk.periods] = [self._client.scatter(each, hash=False) for each in columns]  # type: ignore[no-untyped-call]
             futures.append(self._client.submit(run_received, market, shared[chunk.periods], chunk, pure=False))
         for finished in as_completed(futures):  # type: ignore[no-untyped-call]
-            yield finished.result()
+            try:
+                yield finished.result()
+            except KilledWorker as error:
+                raise QuantError("workers of the cluster died over a part of the sweep", "see their logs") from error
+            except CancelledError as error:
+                raise UnavailableError(
+                    "the Dask scheduler went away", "the same command goes on where this one ended"
+                ) from error
 
     def close(self) -> None:
         """Leave the cluster as it was."""

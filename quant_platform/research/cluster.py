@@ -54,12 +54,13 @@ class ClusterWorkers:
         """
         from distributed import CancelledError, KilledWorker, as_completed
 
-        shared: dict[Periods, list[Any]] = {}
+        shared: dict[Periods, Any] = {}
         futures = []
         for chunk in chunks:
             if chunk.periods not in shared:
+                # Each day as one piece, to every worker: what only one held would be lost with it.
                 columns = [DayColumns(day.close_ns, day.batch(chunk.periods)) for day in days]
-                shared[chunk.periods] = [self._client.scatter(each, hash=False) for each in columns]  # type: ignore[no-untyped-call]
+                shared[chunk.periods] = self._client.scatter(columns, broadcast=True, hash=False)  # type: ignore[no-untyped-call]
             futures.append(self._client.submit(run_received, market, shared[chunk.periods], chunk, pure=False))
         for finished in as_completed(futures):  # type: ignore[no-untyped-call]
             try:

@@ -132,16 +132,21 @@ def draw_heat_map(
     else:
         widest = max(float(np.abs(net).max()), 1.0)
         colours = axes.imshow(net, cmap="RdYlGn", vmin=-widest, vmax=widest, aspect="auto", origin="lower")
-        figure.colorbar(colours, label="₹ after charges")
+        figure.colorbar(colours, format=lambda value, _: _whole_rupees(value))
         if net.size <= _MOST_CELLS_WITH_NUMBERS:
             for (row, column), amount in np.ndenumerate(net):
-                axes.text(column, row, f"{amount:,.0f}", ha="center", va="center", fontsize="small", color=_INK)
+                ink = "white" if abs(amount) > 0.8 * widest else _INK
+                axes.text(column, row, _whole_rupees(amount), ha="center", va="center", fontsize="small", color=ink)
         axes.set_yticks(np.arange(len(values[0])), values[0])
         axes.set_ylabel(names[0])
     axes.set_xticks(np.arange(len(values[-1])), values[-1], rotation=30, ha="right")
     axes.set_xlabel(names[-1])
     axes.set_title(_title("Profit and loss after charges", caption), loc="left")
     figure.savefig(picture, dpi=110)
+
+
+def _whole_rupees(amount: float) -> str:
+    return format_rupees(100 * round(amount)).removesuffix(".00")
 
 
 def _in_rupees(axes: "Axes", which: str) -> None:

@@ -72,7 +72,7 @@ class FeaturePass:
     """Admission and the feature engine over a run's ticks, once for all sets that share the periods.
 
     Args:
-        folder: where the columns go; there must be room for about 120 bytes a tick with depth, 40 without, and 40
+        folder: where the columns go; there must be room for about 160 bytes a tick with depth, 80 without, and 40
             more for every further pair of periods.
         table: the run's symbols.
         periods: all that the sets ask for.

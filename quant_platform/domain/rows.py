@@ -21,7 +21,7 @@ class LazyRows(Sequence[R_co]):
 
     def _made(self) -> Sequence[R_co]:
         if self._rows is None:
-            self._rows = self._make()
+            self._rows = self._make() if self._length else ()
         return self._rows
 
     def __len__(self) -> int:

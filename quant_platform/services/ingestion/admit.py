@@ -125,13 +125,15 @@ def _judge(state: Any, kept: Any, classes: Any, day: DayWindows, ticks: TickBatc
 def _keep_depth(state: Any, kept: Any, ticks: TickBatch) -> None:
     """Copy the depth of every symbol's last row out of the batch, which is about to go away."""
     depth = (ticks.bid_price, ticks.bid_qty, ticks.ask_price, ticks.ask_qty)
-    for i in range(ticks.ts.size):
-        symbol = ticks.symbol[i]
-        if state[symbol]["row"] == i + 1:
+    by_symbol = state.size < ticks.ts.size  # the shorter of two ways to every symbol's last row
+    for k in range(state.size if by_symbol else ticks.ts.size):
+        symbol = k if by_symbol else integer(ticks.symbol[k])
+        row = state[symbol]["row"] - 1
+        if row >= 0:
             state[symbol]["row"] = 0
             for side in range(4):
                 for level in range(depth[side].shape[1]):
-                    kept[symbol, side, level] = depth[side][i, level]
+                    kept[symbol, side, level] = depth[side][row, level]
 
 
 def day_windows(day: int) -> DayWindows:

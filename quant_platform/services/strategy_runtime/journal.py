@@ -23,7 +23,9 @@ from quant_platform.services.strategy_runtime.strategy import FeatureRow, Featur
 STOP_REASON = "stop"
 SQUARE_OFF_REASON = "square-off"
 ACCEPTED, FILLED, CANCELLED, REFUSED, MARKED = map(int, EventKind)
-_NO_EVENTS = np.zeros(0, EVENT)
+_TIMED = {int(Trigger.STOP): STOP_REASON, int(Trigger.SQUARE_OFF): SQUARE_OFF_REASON}
+_UNFILLED = {CANCELLED: OrderState.CANCELLED.label, REFUSED: OrderState.REFUSED_AT_FILL.label}
+_REFUSALS = [refusal.label for refusal in Refusal]
 
 Explain = Callable[[int, FeatureRow], str]
 """``(side, tick) → reason`` of an order that a signal decided."""
@@ -35,17 +37,6 @@ class _Piece(NamedTuple):
     events: NDArray[Any]  # of EVENT
     decided_on: Features | None  # the ticks of the orders that signals decided, in order
     reason: str  # of those orders, where the strategy gave it with its wish
-
-
-class _Rows(NamedTuple):
-    """Events as the ledger's rows, each kind in order of happening."""
-
-    orders: list[OrderRow]
-    fills: list[FillRow]
-    ends: list[OrderEndRow]
-    refusals: list[RefusalRow]
-    equity: list[EquityRow]
-    waiting: dict[int, str]  # reasons of the orders that neither filled nor ended, by number
 
 
 class Story:
@@ -65,32 +56,39 @@ class Story:
         self._carried = carried
         self._name_of = name_of
         self._explain = explain
-        self._events: NDArray[Any] = np.concatenate([piece.events for piece in pieces]) if pieces else _NO_EVENTS
-        counts = np.bincount(self._events["kind"], minlength=len(EventKind)).tolist()
-        unfilled = int(np.count_nonzero((self._events["kind"] == REFUSED) & (self._events["order_no"] > 0)))
-        self.orders = LazyRows(counts[ACCEPTED], lambda: self._rows.orders)
-        self.fills = FillRows(counts[FILLED], lambda: self._rows.fills, self._executions)
-        self.ends = LazyRows(counts[CANCELLED] + unfilled, lambda: self._rows.ends)
-        self.refusals = LazyRows(counts[REFUSED] - unfilled, lambda: self._rows.refusals)
-        self.equity = LazyRows(counts[MARKED], lambda: self._rows.equity)
+        events = np.concatenate([piece.events for piece in pieces]) if pieces else np.zeros(0, EVENT)
+        kind, order_no = events["kind"], events["order_no"]
+        self._accepted = events[kind == ACCEPTED]
+        self._filled = events[kind == FILLED]
+        self._ended = events[(kind == CANCELLED) | (kind == REFUSED) & (order_no > 0)]
+        self._refused = events[(kind == REFUSED) & (order_no == 0)]
+        self._marked = events[kind == MARKED]
+        self.orders = LazyRows(self._accepted.size, self._orders)
+        self.fills = FillRows(self._filled.size, self._fills, self._executions)
+        self.ends = LazyRows(self._ended.size, self._ends)
+        self.refusals = LazyRows(self._refused.size, self._refusals)
+        self.equity = LazyRows(self._marked.size, self._equity)
 
     def waiting(self) -> dict[int, str]:
         """Reasons of the orders that wait for their fill after all this, by number."""
-        if not self.orders and not self._carried:
+        ended = {*self._filled["order_no"].tolist(), *self._ended["order_no"].tolist()}
+        if ended.issuperset(self._accepted["order_no"].tolist()) and ended.issuperset(self._carried):
             return {}
-        ended = self._events["order_no"][self._events["kind"] != ACCEPTED]
-        begun = self._events["order_no"][self._events["kind"] == ACCEPTED]
-        if np.isin([*begun.tolist(), *self._carried], ended).all():
-            return {}
-        return self._rows.waiting
+        return {number: reason for number, reason in self._reasons.items() if number not in ended}
 
     def _executions(self) -> Executions:
-        fills = self._events[self._events["kind"] == FILLED]
-        names = [self._name_of(number) for number in fills["symbol"].tolist()]
-        numbers = (fills[name] for name in ("side", "quantity", "value", "charges", "gross", "pnl"))
-        return Executions(fills["ts"].tolist(), names, *(column.tolist() for column in numbers))
+        names = [self._name_of(number) for number in self._filled["symbol"].tolist()]
+        amounts = (self._filled[name].tolist() for name in Executions._fields[2:])
+        return Executions(self._filled["ts"].tolist(), names, *amounts)
 
-    def _reasons(self) -> Iterator[str]:
+    @cached_property
+    def _reasons(self) -> dict[int, str]:
+        """Of every order that waited or was approved, by number."""
+        signalled = self._signals()
+        numbers = _rows(self._accepted, "order_no", "trigger")
+        return self._carried | {no: _TIMED.get(trigger) or next(signalled) for no, trigger in numbers}
+
+    def _signals(self) -> Iterator[str]:
         """Reasons of the orders that signals decided, in order."""
         for piece in self._pieces:
             signalled = signal_orders(piece.events)
@@ -100,37 +98,41 @@ class Story:
                 sides = piece.events["side"][signalled].tolist()
                 yield from map(self._explain, sides, piece.decided_on.rows())
 
-    @cached_property
-    def _rows(self) -> _Rows:
-        rows = _Rows([], [], [], [], [], dict(self._carried))
-        orders, fills, ends, refusals, equity, waiting = rows
-        reasons = self._reasons()
-        for event in self._events.tolist():
-            (kind, ts, number, order_no, side, quantity, price, trigger, refusal, at_last, value) = event[:11]
-            (charges, gross, pnl, cash, worth, _) = event[11:]
-            if kind == MARKED:
-                equity.append(EquityRow(ts, cash, worth))
-                continue
-            symbol = self._name_of(number)
-            if kind == ACCEPTED:
-                reason = waiting[order_no] = _TIMED.get(trigger) or next(reasons)
-                orders.append(OrderRow(order_no, ts, symbol, side, quantity, price, reason))
-            elif kind == FILLED:
-                reason, closed = waiting.pop(order_no), bool(at_last)
-                fills.append(FillRow(order_no, ts, symbol, side, quantity, value, charges, gross, pnl, reason, closed))
-            elif kind == CANCELLED:
-                del waiting[order_no]
-                ends.append(OrderEndRow(order_no, ts, symbol, OrderState.CANCELLED.label, ""))
-            elif order_no:
-                del waiting[order_no]
-                label = Refusal(refusal).label
-                ends.append(OrderEndRow(order_no, ts, symbol, OrderState.REFUSED_AT_FILL.label, label))
-            else:
-                refusals.append(RefusalRow(ts, symbol, Refusal(refusal).label, price))
-        return rows
+    def _orders(self) -> list[OrderRow]:
+        rows = _rows(self._accepted, "order_no", "ts", "symbol", "side", "quantity", "price")
+        name_of, reasons = self._name_of, self._reasons
+        return [
+            OrderRow(no, ts, name_of(symbol), side, quantity, price, reasons[no])
+            for no, ts, symbol, side, quantity, price in rows
+        ]
+
+    def _fills(self) -> list[FillRow]:
+        amounts = ("side", "quantity", "value", "charges", "gross", "pnl")
+        rows = _rows(self._filled, "order_no", "ts", "symbol", "at_last_price", *amounts)
+        name_of, reasons = self._name_of, self._reasons
+        return [
+            FillRow(no, ts, name_of(symbol), side, quantity, value, charges, gross, pnl, reasons[no], bool(at_last))
+            for no, ts, symbol, at_last, side, quantity, value, charges, gross, pnl in rows
+        ]
+
+    def _ends(self) -> list[OrderEndRow]:
+        rows = _rows(self._ended, "kind", "order_no", "ts", "symbol", "refusal")
+        return [
+            OrderEndRow(no, ts, self._name_of(symbol), _UNFILLED[kind], _REFUSALS[refusal] if refusal else "")
+            for kind, no, ts, symbol, refusal in rows
+        ]
+
+    def _refusals(self) -> list[RefusalRow]:
+        rows = _rows(self._refused, "ts", "symbol", "refusal", "price")
+        return [RefusalRow(ts, self._name_of(symbol), _REFUSALS[refusal], price) for ts, symbol, refusal, price in rows]
+
+    def _equity(self) -> list[EquityRow]:
+        return [EquityRow(*row) for row in _rows(self._marked, "ts", "cash", "equity")]
 
 
-_TIMED = {int(Trigger.STOP): STOP_REASON, int(Trigger.SQUARE_OFF): SQUARE_OFF_REASON}
+def _rows(events: NDArray[Any], *names: str) -> Iterator[tuple[Any, ...]]:
+    """These columns of events, row by row, as plain numbers."""
+    return zip(*(events[name].tolist() for name in names), strict=True)
 
 
 def signal_orders(events: NDArray[Any]) -> NDArray[np.bool_]:

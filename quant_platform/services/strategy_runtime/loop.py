@@ -246,18 +246,20 @@ def _mark(account: Any, position: Any, ltp: int) -> None:
 
 
 @kernel
-def keep_depth(positions: Any, batch: EnrichedBatch, standing: Depth, start: int, stop: int) -> None:
-    """Copy the standing depth that rows ``start`` to ``stop`` brought out of the batch, which is about to go away."""
+def keep_depth(positions: Any, batch: EnrichedBatch, standing: Depth) -> None:
+    """Copy the depth that still stands out of the batch, which is about to go away."""
     ticks = batch.ticks
     source = (ticks.bid_price, ticks.bid_qty, ticks.ask_price, ticks.ask_qty)
     target = (standing.bid_price, standing.bid_qty, standing.ask_price, standing.ask_qty)
-    for i in range(start, stop):
-        position = positions[ticks.symbol[i]]
-        if position["depth_row"] == i + 1:
-            position["depth_row"] = 0
+    by_symbol = positions.size < ticks.ts.size  # the shorter of two ways to every symbol's last depth
+    for k in range(positions.size if by_symbol else ticks.ts.size):
+        symbol = k if by_symbol else integer(ticks.symbol[k])
+        row = positions[symbol]["depth_row"] - 1
+        if row >= 0:
+            positions[symbol]["depth_row"] = 0
             for side in range(4):
                 for level in range(source[side].shape[1]):
-                    target[side][ticks.symbol[i], level] = source[side][i, level]
+                    target[side][symbol, level] = source[side][row, level]
 
 
 @kernel

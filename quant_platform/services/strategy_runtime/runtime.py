@@ -355,7 +355,7 @@ class StrategyRuntime:
 
     def _keep_depth(self, batch: EnrichedBatch) -> None:
         if self._limits.depth:
-            loop.keep_depth(self._positions, batch, self._standing, 0, batch.ticks.ts.size)
+            loop.keep_depth(self._positions, batch, self._standing)
 
     def snapshot(self) -> bytes:
         """Account, positions, standing depth, the session's date and the journal's open ends."""

@@ -2,20 +2,18 @@
 
     python -m benchmarks.backtest_columns [--quick] [--json]
 
-Ours is all of it but the file: admission, features, signals, depth fills, charges, the ledger in SQLite, committed at
+Ours is all of it but the file: admission, features, signals, depth fills, charges, the ledger's checks and hash at
 the close. The bare loop computes the same features and the same rule, and fills at the last price with nothing charged.
 """
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks import figure, shared
 from benchmarks.figure import Figure, Goal, Limit, Missing, Run, Spent
 from benchmarks.made_up import FIRST_DAY, Session
-from quant_platform.adapters.ledger.sql import SqlLedger
+from quant_platform.adapters.ledger.memory import MemoryLedger
 from quant_platform.domain.session import Session as TradingSession
 from quant_platform.domain.session import session_on
 from quant_platform.domain.ticks import TickBatch, cut
@@ -49,22 +47,18 @@ def backtest(columns: TickBatch, session: Session) -> tuple[Spent, RunSummary]:
     """One run over the columns, as ``quant backtest`` does it."""
     strategy, settings = load_strategy("momentum", {})
     ticks, market = fresh(columns), session_of_columns()
-    with (
-        tempfile.TemporaryDirectory(prefix="quant-bench-") as folder,
-        SqlLedger(Path(folder) / "ledger.sqlite", durable=False) as ledger,
-    ):
-        start = ledger.begin(RunRequest("bench", "backtest", strategy.name, "{}", CAPITAL, CAPITAL, fresh=True))
-        platform = EmbeddedPlatform(Blueprint(strategy, settings, True), session.table(), ledger, start.balance)
+    ledger = MemoryLedger()
+    start = ledger.begin(RunRequest("bench", "backtest", strategy.name, "{}", CAPITAL, CAPITAL, fresh=True))
+    platform = EmbeddedPlatform(Blueprint(strategy, settings, True), session.table(), ledger, start.balance)
 
-        def run() -> None:
-            for at in range(0, ticks.ts.size, BATCH):
-                platform.on_ticks(cut(ticks, at, min(at + BATCH, ticks.ts.size)))
-            platform.on_clock(market.last_close_ns)
-            platform.runtime.mark_close(market.last_close_ns)
-            platform.commit()
+    def run() -> None:
+        for at in range(0, ticks.ts.size, BATCH):
+            platform.on_ticks(cut(ticks, at, min(at + BATCH, ticks.ts.size)))
+        platform.on_clock(market.last_close_ns)
+        platform.runtime.mark_close(market.last_close_ns)
+        platform.commit()
 
-        spent = figure.spent(run)
-        return spent, ledger.finish()
+    return figure.spent(run), ledger.finish()
 
 
 def measure(run: Run) -> Iterator[Figure]:

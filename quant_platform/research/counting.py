@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from quant_platform.adapters.ledger.tally import Tally
@@ -34,10 +35,11 @@ class CountingJournal(Journal):
     def write(self, events: NDArray[Any], features: Features | None = None, reason: str = "") -> None:
         """Count a block of events; reasons are for rows."""
         kinds = events["kind"]
-        self.orders += int((kinds == EventKind.ACCEPTED).sum())
-        self.cancelled += int((kinds == EventKind.CANCELLED).sum())
-        filled = events[kinds == EventKind.FILLED]
-        if filled.size:
+        counts = np.bincount(kinds, minlength=len(EventKind)).tolist()
+        self.orders += counts[EventKind.ACCEPTED]
+        self.cancelled += counts[EventKind.CANCELLED]
+        if counts[EventKind.FILLED]:
+            filled = events[kinds == EventKind.FILLED]
             columns = {name: filled[name].tolist() for name in Executions._fields}
             columns["symbol"] = list(map(self._symbol, columns["symbol"]))
             self.tally.take(Executions(**columns))

@@ -52,6 +52,9 @@ def print_table(console: Console, results: Sequence[SetResult], names: Sequence[
             format_rupees(run.max_drawdown),
         )  # fmt: skip
     console.print(table)
+    if not any(result.summary.round_trips for result in results):
+        refused = ", ".join(f"{reason} {times:,} times" for reason, times in results[0].summary.refusals.items())
+        console.print(f"no set traded; the first one's refusals: {refused or 'none, nothing was signalled'}")
     if len(results) > top:
         console.print(f"{len(results) - top:,} more sets, the last at {format_rupees(results[-1].summary.net_pnl)} net")
 

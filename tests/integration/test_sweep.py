@@ -195,6 +195,13 @@ def test_the_table_shows_the_best_and_says_how_many_more_there_are(
     assert rest.splitlines()[-1] == f"results in {tmp_path / 'r.parquet'}"
 
 
+def test_a_sweep_in_which_nothing_traded_says_what_was_refused(
+    depth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep.run(SweepOptions([str(depth)], 10_000, {"rsi_entry": "50,55"}, results=tmp_path / "r.parquet"))
+    assert "no set traded; the first one's refusals: price_above_budget" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_file_that_is_no_results_file_is_left_alone(
     depth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,12 +7,18 @@ With ``--quick`` the inputs are small and the document is left alone.
 """
 
 import argparse
+import contextlib
 import json
+import os
+import platform
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from benchmarks.figure import number
 from benchmarks.shared import CHECKOUT
@@ -78,7 +84,20 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
-def with_rows(text: str, results: list[Result]) -> str:
+def machine() -> str:
+    """What the figures were measured on, in a line."""
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        model = next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
+    memory = psutil.virtual_memory().total / (1 << 30)
+    return (
+        f"Newest rows: {date.today():%-d %B %Y}, {model}, {os.cpu_count()} processors, {memory:.0f} GiB, "  # noqa: DTZ011
+        f"Python {platform.python_version()}."
+    )
+
+
+def with_rows(text: str, results: list[Result], measured_on: str) -> str:
     """The document with these figures in its table: where they stood, or at its end."""
     before, _, rest = text.partition(BEGIN)
     table, mark, after = rest.partition(END)
@@ -89,7 +108,7 @@ def with_rows(text: str, results: list[Result]) -> str:
     for result in results:
         if "missing" not in result or result["name"] not in rows:
             rows[result["name"]] = row(result)
-    return "\n".join([before + BEGIN, HEAD, *rows.values(), END]) + after
+    return "\n".join([before + BEGIN, measured_on, "", HEAD, *rows.values(), END]) + after
 
 
 def main() -> None:
@@ -109,7 +128,7 @@ def main() -> None:
         print(*map(row, found), sep="\n", flush=True)
         results += found
     if not options.quick:
-        DOCUMENT.write_text(with_rows(DOCUMENT.read_text("utf-8"), results), "utf-8")
+        DOCUMENT.write_text(with_rows(DOCUMENT.read_text("utf-8"), results, machine()), "utf-8")
         print(f"written to {DOCUMENT.relative_to(CHECKOUT)}")
     if any(result.get("failed") for result in results):
         raise SystemExit(1)

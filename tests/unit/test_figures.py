@@ -33,19 +33,22 @@ def test_less_is_better_where_the_goal_says_so() -> None:
 
 
 def test_a_new_measurement_takes_the_place_of_its_row_and_of_no_other() -> None:
-    first = with_rows(f"before\n{BEGIN}\n{END}\nafter\n", [FIGURE.as_json(), replace(FIGURE, name="other").as_json()])
-    second = with_rows(first, [replace(FIGURE, value=38.0).as_json()])
+    first = with_rows(
+        f"before\n{BEGIN}\n{END}\nafter\n", [FIGURE.as_json(), replace(FIGURE, name="other").as_json()], "on A"
+    )
+    second = with_rows(first, [replace(FIGURE, value=38.0).as_json()], "on B")
     lines = second.splitlines()
-    assert lines[:2] + lines[4:5] == ["before", BEGIN, row(replace(FIGURE, value=38.0).as_json())]
-    assert lines[5:] == [row(replace(FIGURE, name="other").as_json()), END, "after"]
-    assert "\n".join(lines[2:4]) == HEAD
+    assert lines[:4] == ["before", BEGIN, "on B", ""]
+    assert "\n".join(lines[4:6]) == HEAD
+    assert lines[6:8] == [row(replace(FIGURE, value=38.0).as_json()), row(replace(FIGURE, name="other").as_json())]
+    assert lines[8:] == [END, "after"]
 
 
 def test_what_is_missing_leaves_an_older_measurement_standing() -> None:
-    document = with_rows(f"{BEGIN}\n{END}\n", [FIGURE.as_json()])
+    document = with_rows(f"{BEGIN}\n{END}\n", [FIGURE.as_json()], "on A")
     missing = {"name": "speed", "missing": "there is no loop"}
-    assert with_rows(document, [missing]) == document
-    assert "there is no loop" in with_rows(document, [{**missing, "name": "another"}])
+    assert with_rows(document, [missing], "on A") == document
+    assert "there is no loop" in with_rows(document, [{**missing, "name": "another"}], "on A")
 
 
 def test_made_up_sessions_are_the_same_every_time_and_in_the_order_of_processing() -> None:

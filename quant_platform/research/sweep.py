@@ -19,9 +19,9 @@ from quant_platform.hosts.results import in_rupees, peak_memory_mb
 from quant_platform.hosts.strategies import load_strategy
 from quant_platform.ports.ledger_store import RunSummary
 from quant_platform.research import report, sweep_report
-from quant_platform.research.backtest import pieces, table_of, warm_up_from
 from quant_platform.research.cluster import ClusterWorkers
 from quant_platform.research.feature_store import FeaturePass, Periods
+from quant_platform.research.feeding import fed_days, table_of
 from quant_platform.research.grid import Grid, described, parameter_grid
 from quant_platform.research.sweep_results import MONEY, NUMBERS, ResultsFile, SetResult, identity_of
 from quant_platform.research.sweep_runs import BATCH, LocalWorkers, Market, Workers, chunks_of, default_workers
@@ -101,13 +101,12 @@ def _workers(options: SweepOptions) -> Iterator[Workers]:
 
 def _compute(source: FileTickSource, features: FeaturePass, options: SweepOptions, advance: Advance) -> None:
     """Every day through admission and features, as a backtest feeds them."""
-    if options.first is not None:
-        warm_up_from(source, features, options.first)
-    for day in source.days():
-        for piece in pieces(day, features, BATCH):
-            features.on_ticks(piece)
-            advance("ticks", piece.ts.size, source.rows)
-        session = session_on(day.day)
+
+    def counted(ticks: int) -> None:
+        advance("ticks", ticks, source.rows)
+
+    for day in fed_days(source, features, options.first, BATCH, counted):
+        session = session_on(day)
         features.end_day(None if session is None else session.last_close_ns)
 
 

@@ -1,13 +1,17 @@
 """Ticks with their features, computed once and shared: columns in files that every worker maps into its memory."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from quant_platform.domain.instruments import SymbolTable
@@ -20,6 +24,17 @@ from quant_platform.services.ingestion.history import bars_batch
 
 DAYS_MAPPED = 64
 """Days that a process keeps mapped between one chunk of sets and the next."""
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A temporary folder for columns; those of processes that were killed are removed on the way."""
+    for left in Path(tempfile.gettempdir()).glob("quant-sweep-*-*"):
+        owner = left.name.split("-")[2]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"quant-sweep-{os.getpid()}-") as folder:
+        yield Path(folder)
 
 
 class Periods(NamedTuple):

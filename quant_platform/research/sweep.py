@@ -1,7 +1,6 @@
 """A sweep: many parameter sets over the same files, each with the numbers that a backtest with it gives."""
 
 import json
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -20,13 +19,14 @@ from quant_platform.hosts.strategies import load_strategy
 from quant_platform.ports.ledger_store import RunSummary
 from quant_platform.research import report, sweep_report
 from quant_platform.research.cluster import ClusterWorkers
-from quant_platform.research.feature_store import FeaturePass, Periods
+from quant_platform.research.feature_store import FeaturePass, Periods, scratch_folder
 from quant_platform.research.feeding import fed_days, table_of
 from quant_platform.research.grid import Grid, described, parameter_grid
 from quant_platform.research.sweep_results import MONEY, NUMBERS, ResultsFile, SetResult, identity_of
 from quant_platform.research.sweep_runs import BATCH, LocalWorkers, Market, Workers, chunks_of, default_workers
 
-SAVE_EVERY_S = 2.0
+WRITES_A_SHARE = 20
+"""Results are written when a chunk is done, and at most for one part in so many of the time."""
 
 Advance = Callable[[str, int, int], None]
 """``(what, how much more, of how much)``."""
@@ -64,7 +64,7 @@ def _run_missing(
 ) -> None:
     """Compute features once, run the sets, and keep every result as it comes."""
     periods = [Periods(each["rsi_period"], each["sma_period"]) for each in parameters]
-    with _workers(options) as workers, tempfile.TemporaryDirectory(prefix="quant-sweep-") as folder:
+    with _workers(options) as workers, scratch_folder() as folder:
         source = FileTickSource(
             options.data,
             first=options.first,
@@ -73,19 +73,20 @@ def _run_missing(
             skip_bad_rows=options.skip_bad_rows,
         )
         table, asked = table_of(source), {periods[place] for place in missing}
-        features = FeaturePass(Path(folder), table, asked, depth=source.has_depth)
+        features = FeaturePass(folder, table, asked, depth=source.has_depth)
         _compute(source, features, options, advance)
         market = Market(options.strategy, table.names, source.has_depth, options.capital, dict(features.counters))
         chunks = chunks_of(periods, missing, workers.count)
-        saved = time.monotonic()
+        next_save = 0.0
         try:
             for done in workers.run(market, features.days, chunks):
                 for place, summary in zip(done.places, done.summaries, strict=True):
                     results.add(SetResult(parameters[place], summary))
                 advance("sets", len(done.places), len(missing))
-                if time.monotonic() - saved > SAVE_EVERY_S:
+                began = time.monotonic()
+                if began >= next_save:
                     results.write()
-                    saved = time.monotonic()
+                    next_save = began + WRITES_A_SHARE * (time.monotonic() - began)
         finally:
             results.write()
 

@@ -4,10 +4,12 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from typing import NamedTuple, Protocol
 
 from quant_platform.domain.errors import QuantError
@@ -178,7 +180,7 @@ class LocalWorkers:
         if sys.platform == "linux":
             warm_kernels()  # loaded once here, and there for every process at its fork
         start = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-        pool = ProcessPoolExecutor(min(self.count, len(chunks)), start, _leave_interrupts_to_the_parent)
+        pool = ProcessPoolExecutor(min(self.count, len(chunks)), start, _follow_the_parent)
         try:
             for finished in as_completed([pool.submit(_run_stored, market, days, chunk) for chunk in chunks]):
                 yield finished.result()
@@ -192,8 +194,17 @@ class LocalWorkers:
             pool.shutdown(cancel_futures=True)
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def _follow_the_parent() -> None:
+    """Leave Ctrl-C to the parent, and end with it however it ends: siblings keep the queue between them open."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _run_stored(market: Market, days: Sequence[StoredDay], chunk: Chunk) -> Done:

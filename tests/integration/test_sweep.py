@@ -2,11 +2,11 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -140,24 +140,43 @@ def test_a_killed_worker_ends_the_sweep_with_a_cure(
         swept(capsys, [depth], tmp_path / "r.parquet", swept={"rsi_entry": "50,51"}, strategy=str(killing), workers=2)
 
 
-def test_an_interrupted_sweep_keeps_its_results_and_leaves_no_process(depth: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ending", "code", "kept"), [(signal.SIGINT, 130, {6}), (signal.SIGKILL, -signal.SIGKILL, {2, 4, 6})]
+)
+def test_a_stopped_or_killed_sweep_keeps_its_results_and_leaves_no_process(
+    depth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: signal.Signals, code: int, kept: set[int]
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     results = tmp_path / "r.parquet"
-    slow = failing_strategy(tmp_path / "my_slow.py", 57, "import time; time.sleep(600)")
-    command = [sys.executable, "-m", "quant_platform.cli", "sweep", "--data", str(depth), "--strategy", str(slow)]
-    command += ["--set", "rsi_entry=50:57:1", "--results", str(results), "--workers", "1"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not workers_of(process.pid) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(3)  # the sets before the one that sleeps
-    started = workers_of(process.pid)
-    os.killpg(process.pid, signal.SIGINT)
+    strategy = tmp_path / "my_slow.py"
+    slow = failing_strategy(
+        strategy, 57, f"open({str(tmp_path / 'begun')!r}, 'w').close(); import time; time.sleep(99)"
+    )
+    process = subprocess.Popen(command(depth, slow, results), stderr=subprocess.PIPE, text=True)
+    wait_until((tmp_path / "begun").exists)
+    workers = workers_of(process.pid)
+    process.send_signal(ending)
     _, complaint = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "Traceback" not in complaint
-    assert started
-    assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
-    assert 0 < pq.read_table(results).num_rows < 8
+    assert workers
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    assert pq.read_table(results).num_rows in kept  # of eight sets, run two by two
+    failing_strategy(strategy, 99, "return")
+    subprocess.run(command(depth, slow, results), check=True, stdout=subprocess.DEVNULL)
+    assert not list(tmp_path.glob("quant-sweep-*"))
+
+
+def command(data: Path, strategy: Path, results: Path) -> list[str]:
+    sweep = [sys.executable, "-m", "quant_platform.cli", "sweep", "--data", str(data), "--strategy", str(strategy)]
+    return [*sweep, "--set", "rsi_entry=50:57:1", "--results", str(results), "--workers", "1"]
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def workers_of(pid: int) -> list[int]:

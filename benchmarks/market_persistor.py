@@ -143,7 +143,8 @@ def made_up(ticks: int) -> list[EnrichedRecord]:
         found.append(
             EnrichedRecord(
                 f"NSE_EQ:SYMBOL{chance.randrange(SYMBOLS):02d}", 1_767_584_700_000_000_000 + number * 10**6, number,
-                paise / 100, number, *(chance.random() * 100 for _ in range(4)), 0.1, "B", 0, Depth(*sides),
+                paise / 100, number, chance.random() * 100, chance.random() * 100, chance.random() * 100,
+                chance.random() * 100, 0.1, "B", 0, Depth(*sides),
             )
         )  # fmt: skip
     return found

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,29 +10,30 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from quant_platform.domain.instruments import SymbolTable
-from quant_platform.domain.money import PAISE_PER_RUPEE
-from quant_platform.domain.snapshots import pack, unpack
-from quant_platform.domain.ticks import (
-    LEVELS,
-    MAX_LEVEL_QUANTITY,
-    NS_PER_MS,
-    NS_PER_SECOND,
-    TickBatch,
-    trading_day,
+from quant_platform.domain.snapshots import grow, pack, unpack
+from quant_platform.domain.ticks import LEVELS, NS_PER_MS, NS_PER_SECOND, TickBatch, cut, empty_ticks
+from quant_platform.protocol.upstox.frame_scan import ODD, TOO_MANY, keys_of, plain, scratch_for
+from quant_platform.protocol.upstox.frame_tables import PRICE, STAMP, VOLUME
+from quant_platform.services.ingestion import entries
+from quant_platform.services.ingestion.entries import (
+    ENTRIES,
+    LAST,
+    LEFT_OUT,
+    LINES,
+    MAX_NS,
+    REASON,
+    STAMP_DOUBTED,
+    TALLY,
+    VOLUME_NEGATIVE,
+    read_frame,
 )
-from quant_platform.protocol.upstox import market_data_feed_pb2 as wire
 
 KIND = "normaliser/1"
 MAX_AHEAD_NS = 5 * NS_PER_SECOND
 """A live stamp further ahead of our clock than this is implausible."""
-MAX_PRICE_PAISE = 2**31 - 1
-"""Prices are 32 bits wide."""
 SET_ASIDE_KEPT = 1000
-
-_INITIAL = wire.initial_feed
-_LEVEL_UNITS = np.array([PAISE_PER_RUPEE, 1.0, PAISE_PER_RUPEE, 1.0])
-"""What bid price, bid quantity, ask price and ask quantity of the wire are multiplied by."""
-_NO_LEVELS: tuple[wire.Quote, ...] = ()
+FIRST_ROOM = 256
+"""Entries of a frame that there is room for at first."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -56,25 +57,6 @@ class SetAside(NamedTuple):
     reason: str
 
 
-class _Last(NamedTuple):
-    """What a symbol's entries carried last."""
-
-    day: int  # IST date, days since the epoch
-    price: int  # paise
-    volume: int  # shares
-
-
-class _Row(NamedTuple):
-    """An entry on its way to becoming a tick; the rank comes first because rows are sorted by it."""
-
-    rank: int
-    number: int
-    price: int  # paise
-    volume: int
-    atp: float  # rupees
-    levels: Iterable[wire.Quote]
-
-
 class Normaliser:
     """The ingestion core that faces the wire.
 
@@ -96,10 +78,15 @@ class Normaliser:
         self._table = table
         self._keys = keys
         self.levels = levels
-        self._ranks: list[int] = []
-        self._last: dict[int, _Last] = {}
+        self._known = keys_of({})
+        self._known_keys = -1
+        self._ranks = np.zeros(0, np.int32)
+        self._last: NDArray[Any] = np.zeros(0, LAST)
+        self._tally = np.zeros(TALLY, np.int64)
         self._set_aside: deque[SetAside] = deque(maxlen=SET_ASIDE_KEPT)
         self.counters = FrameCounters()
+        self._used = 0
+        self._make_room_for_entries(FIRST_ROOM)
 
     def ticks(self, payload: bytes, now_ns: int | None = None) -> TickBatch | None:
         """The ticks of one frame, by rank of their symbols; all bear the frame's stamp.
@@ -115,18 +102,18 @@ class Normaliser:
             A batch with ``seq`` and ``flags`` 0, or None where the frame holds no tick.
         """
         self.counters.frames += 1
-        try:
-            frame = wire.FeedResponse.FromString(payload)
-        except DecodeError:
-            self.counters.undecodable += 1
+        self._notice_symbols()
+        latest_ns = MAX_NS if now_ns is None else now_ns + MAX_AHEAD_NS
+        n = self._read(payload, latest_ns)
+        if n == ODD:
+            n = self._read_plain(payload, latest_ns)
+        if self._tally[LEFT_OUT]:
+            self._count_left_out(now_ns)
+        if n == 0:
             return None
-        ts = frame.currentTs * NS_PER_MS
-        rows = self._rows(frame, ts, _doubt_about(ts, now_ns))
-        if not rows:
-            return None
-        rows.sort()
-        self.counters.ticks += len(rows)
-        return self._batch(rows, ts)
+        self.counters.ticks += n
+        start, self._used = self._used, self._used + n
+        return cut(self._block, start, self._used)
 
     def take_set_aside(self) -> list[SetAside]:
         """The implausible entries since the last call, at most the newest thousand."""
@@ -136,7 +123,10 @@ class Normaliser:
 
     def snapshot(self) -> bytes:
         """What is carried forward, by symbol, and the counters."""
-        last = {self._table.name(number): tuple(values) for number, values in self._last.items()}
+        numbers = np.flatnonzero(self._last["seen"])
+        carried = self._last[numbers]
+        values = zip(*(carried[name].tolist() for name in ("day", "price", "volume")), strict=True)
+        last = {self._table.name(number): each for number, each in zip(numbers.tolist(), values, strict=True)}
         return pack(KIND, {}, {"last": last, "counters": dataclasses.asdict(self.counters)})
 
     def restore(self, state: bytes) -> None:
@@ -146,129 +136,93 @@ class Normaliser:
             LedgerError: it was made by another version.
         """
         _, values = unpack(KIND, state, {})
-        self._last = {self._table.add(symbol): _Last(*carried) for symbol, carried in values["last"].items()}
+        numbers = [self._table.add(symbol) for symbol in values["last"]]
+        self._last = np.zeros(len(self._table), LAST)
+        for number, carried in zip(numbers, values["last"].values(), strict=True):
+            self._last[number] = (1, *carried)
         self.counters = FrameCounters(**values["counters"])
 
     def carry(self, ticks: TickBatch) -> None:
         """Carry forward from ticks that another process made of frames, in their order."""
-        for number, ts, price, volume in zip(
-            ticks.symbol.tolist(), ticks.ts.tolist(), ticks.ltp.tolist(), ticks.volume.tolist(), strict=True
-        ):
-            day, carried = trading_day(ts), self._last.get(number)
-            if carried is None or carried.day <= day:
-                self._last[number] = _Last(day, price, volume)
+        self._last = grow(self._last, len(self._table))
+        entries.carry(self._last, ticks.symbol, ticks.ts, ticks.ltp, ticks.volume)
 
-    def _rows(self, frame: wire.FeedResponse, ts: int, doubt: str) -> list[_Row]:
-        """The entries that are ticks, as they stand in the frame. Written for speed: it runs once a tick."""
-        if len(self._ranks) != len(self._table):
-            self._ranks = self._table.rank.tolist()
-        keys, ranks, last, counters = self._keys, self._ranks, self._last, self.counters
-        is_snapshot = frame.type == _INITIAL
-        day = trading_day(ts)
-        rows: list[_Row] = []
-        for key, feed in frame.feeds.items():
-            number = keys.get(key)
-            content = None if number is None else _content(feed)
-            if number is None or content is None:
-                counters.ignored += 1
-                continue
-            ltpc, volume, atp, levels = content
-            carried = last.get(number)
-            if carried is not None and carried.day < day:
-                carried = None
-            if doubt or volume < 0:
-                self._put_aside(number, ts, doubt or f"volume {volume} is negative")
-                continue
-            if ltpc is not None:
-                rupees = ltpc.ltp
-                price = round(rupees * PAISE_PER_RUPEE) if abs(rupees) < MAX_PRICE_PAISE else 0
-                if not 0 < price <= MAX_PRICE_PAISE:
-                    self._put_aside(number, ts, f"price {rupees} is not possible")
-                    continue
-            elif carried is not None:
-                price = carried.price
+    def _notice_symbols(self) -> None:
+        if len(self._keys) != self._known_keys:
+            self._known, self._known_keys = keys_of(self._keys), len(self._keys)
+        if self._ranks.size != len(self._table):
+            self._ranks = self._table.rank
+            self._last = grow(self._last, len(self._table))
+
+    def _make_room_for_entries(self, entries: int) -> None:
+        self._scratch = scratch_for(entries)
+        self._work = np.zeros((LINES, entries), np.int64)
+        self._begin_block()
+
+    def _begin_block(self) -> None:
+        """Rows to be handed out in pieces: cheaper than columns of their own for every frame."""
+        self._block = empty_ticks(4 * self._work.shape[1], self.levels)
+        self._used = 0
+
+    def _read(self, payload: bytes, latest_ns: int, *, is_plain: bool = False) -> int:
+        while True:
+            if self._block.ts.size - self._used < self._work.shape[1]:
+                self._begin_block()
+            n: int = read_frame(
+                payload,
+                is_plain,
+                latest_ns,
+                *self._known,
+                *self._scratch,
+                self._last,
+                self._ranks,
+                self._work,
+                self._tally,
+                *self._block,
+                self._used,
+            )
+            if n != TOO_MANY:
+                return n
+            self._make_room_for_entries(2 * self._work.shape[1])
+
+    def _read_plain(self, payload: bytes, latest_ns: int) -> int:
+        """Read a frame by way of the generated parser; what that refuses is no frame."""
+        try:
+            n = self._read(plain(payload), latest_ns, is_plain=True)
+        except DecodeError:
+            n = ODD
+        self.counters.undecodable += n == ODD
+        return max(n, 0)
+
+    def _count_left_out(self, now_ns: int | None) -> None:
+        """Count the entries of the frame read last that are no ticks, and keep those that cannot be true."""
+        _, _, ignored, without_price, repeats, implausible = self._tally.tolist()
+        self.counters.ignored += ignored
+        self.counters.without_price += without_price
+        self.counters.repeats += repeats
+        self.counters.implausible += implausible
+        if implausible:
+            ts = int(self._scratch.head[STAMP]) * NS_PER_MS
+            self._set_aside.extend(SetAside(symbol, ts, reason) for symbol, reason in self._complaints(ts, now_ns))
+
+    def _complaints(self, ts: int, now_ns: int | None) -> Iterator[tuple[str, str]]:
+        """Symbol of every entry of the frame read last that cannot be true, and why."""
+        rows, doubles, integers = self._scratch.rows, self._scratch.doubles, self._scratch.integers
+        for place in np.flatnonzero(self._work[REASON, : self._tally[ENTRIES]]).tolist():
+            reason = self._work[REASON, place]
+            if reason == STAMP_DOUBTED:
+                text = _doubt_about(ts, now_ns)
+            elif reason == VOLUME_NEGATIVE:
+                text = f"volume {integers[place, VOLUME]} is negative"
             else:
-                counters.without_price += 1
-                continue
-            if carried is not None:
-                volume = volume or carried.volume
-                if is_snapshot and price == carried.price and volume <= carried.volume:
-                    counters.repeats += 1
-                    continue
-            if carried is None or carried.day == day:  # a late frame of an earlier day is not remembered
-                last[number] = _Last(day, price, volume)
-            rows.append(_Row(ranks[number], number, price, volume, atp, levels))
-        return rows
-
-    def _put_aside(self, number: int, ts: int, reason: str) -> None:
-        self.counters.implausible += 1
-        self._set_aside.append(SetAside(self._table.name(number), ts, reason))
-
-    def _batch(self, rows: list[_Row], ts: int) -> TickBatch:
-        n = len(rows)
-        _, numbers, prices, volumes, averages, books = zip(*rows, strict=True)
-        depth = _depth(books) if self.levels and any(books) else np.zeros((4, n, self.levels), np.int32)
-        return TickBatch(
-            np.full(n, ts, np.int64),
-            np.array(numbers, np.int32),
-            np.zeros(n, np.int64),
-            np.array(prices, np.int32),
-            np.array(volumes, np.int64),
-            np.array(averages, np.float64),
-            np.zeros(n, np.uint8),
-            *depth,
-        )
-
-
-_Content = tuple[wire.LTPC | None, int, float, Iterable[wire.Quote]]
-
-
-def _content(feed: wire.Feed) -> _Content | None:
-    """Last trade, volume, average price and book of an entry; None for an index or an empty entry."""
-    body: Any
-    if feed.HasField("fullFeed"):
-        full = feed.fullFeed
-        if not full.HasField("marketFF"):
-            return None
-        body = full.marketFF
-        atp = body.atp
-        levels = body.marketLevel.bidAskQuote
-    elif feed.HasField("firstLevelWithGreeks"):
-        body = feed.firstLevelWithGreeks
-        atp = 0.0
-        levels = (body.firstDepth,) if body.HasField("firstDepth") else _NO_LEVELS
-    elif feed.HasField("ltpc"):
-        return feed.ltpc, 0, 0.0, _NO_LEVELS
-    else:
-        return None
-    return (body.ltpc if body.HasField("ltpc") else None), body.vtt, atp if 0 < atp < np.inf else 0.0, levels
+                text = f"price {doubles[place, PRICE]} is not possible"
+            yield self._table.name(int(rows[place]["number"])), text
 
 
 def _doubt_about(ts: int, now_ns: int | None) -> str:
-    """Why no entry of a frame with this stamp can be true; empty where it can."""
+    """Why no entry of a frame with this stamp can be true."""
     if ts <= 0:
         return "the frame has no time stamp"
-    if now_ns is not None and ts > now_ns + MAX_AHEAD_NS:
-        return f"stamped {(ts - now_ns) / NS_PER_SECOND:.1f} s ahead of our clock"
-    return ""
-
-
-def _depth(books: Iterable[Iterable[wire.Quote]]) -> NDArray[np.int32]:
-    """Bid prices, bid quantities, ask prices and ask quantities of up to five levels, shape (4, n, 5).
-
-    A value below zero, or not a number, counts as 0: no level.
-    """
-    flat: list[float] = []
-    add = flat.extend
-    filled = 0
-    for book in books:
-        filled += 4 * LEVELS
-        for level in book:
-            add((level.bidP, level.bidQ, level.askP, level.askQ))
-            if len(flat) == filled:
-                break
-        else:
-            add([0.0] * (filled - len(flat)))
-    scaled = np.rint(np.array(flat).reshape(-1, LEVELS, 4) * _LEVEL_UNITS)
-    depth = np.fmin(np.fmax(scaled, 0.0), MAX_LEVEL_QUANTITY).astype(np.int32)
-    return np.ascontiguousarray(depth.transpose(2, 0, 1))
+    if now_ns is None:
+        return "stamped after the year 2262"
+    return f"stamped {(ts - now_ns) / NS_PER_SECOND:.1f} s ahead of our clock"

@@ -24,6 +24,7 @@ THINGS = Topic("things", 3)
 OTHERS = Topic("others", 3)
 NS = 1_753_848_000_000_000_000  # 2025-07-30 09:30 IST
 WITHIN_S = 120.0
+EVERY = dict.fromkeys(range(3), 0)
 
 
 @pytest.fixture
@@ -136,6 +137,26 @@ def test_a_reader_says_that_the_broker_is_away_and_goes_on_where_it_was(things: 
     until(lambda: read_on() >= 20)
     assert read == list(range(20))
     reader.close()
+    writer.close()
+
+
+def test_a_reader_notices_a_hung_broker_by_its_silence_and_another_goes_on(
+    things: KafkaBus, kafka: KafkaServer
+) -> None:
+    writer = things.writer()
+    send(writer, range(2))
+    reader = things.reader(THINGS.name, EVERY)
+    until(lambda: reader.poll(1, 0.5))
+    kafka.pause()
+    try:
+        with pytest.raises(UnavailableError, match="see whether Kafka runs there"):
+            until(lambda: reader.poll(1, 0.5) and False)
+        reader.close()
+    finally:
+        kafka.resume()
+    again = things.reader(THINGS.name, EVERY)
+    until(lambda: again.poll(1, 0.5))
+    again.close()
     writer.close()
 
 

@@ -10,7 +10,7 @@ import pytest
 from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
 from quant_platform.adapters.bus.kafka_writer import KafkaWriter
 from quant_platform.adapters.cache.memory import MemoryCache
-from quant_platform.domain.errors import UnavailableError
+from quant_platform.domain.errors import RefusedRecordError, UnavailableError
 from quant_platform.domain.records import CLOCK, ClockRecord, encode
 from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS, Topic
 from quant_platform.hosts import process
@@ -86,7 +86,7 @@ def test_a_record_that_the_client_gave_up_is_never_silent(things: KafkaBus, kafk
     kafka.stop()
     send(impatient, range(1))
     for attempt in (impatient.flush, impatient.flush, lambda: send(impatient, range(1))):
-        with pytest.raises(UnavailableError, match="a record of 1 bytes for topic things could not be written"):
+        with pytest.raises(RefusedRecordError, match="a record of 1 bytes for topic things could not be written"):
             attempt()
     impatient.close()
 

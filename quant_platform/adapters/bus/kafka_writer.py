@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, unavailable
 from quant_platform.adapters.bus.kafka_reader import places
-from quant_platform.domain.errors import UnavailableError
+from quant_platform.domain.errors import RefusedRecordError, UnavailableError
 from quant_platform.domain.topics import SCHEMA_VERSION
 from quant_platform.ports.bus import GroupReader, Offsets, Record
 
@@ -61,7 +61,7 @@ class KafkaWriter:
         """Hand a record over; without a partition the key chooses it. Waits where too much waits already.
 
         Raises:
-            UnavailableError: an earlier record was refused.
+            RefusedRecordError: an earlier record was refused for good.
         """
         self._send(topic, key.encode(), value, self._headers_of(kind), partition)
 
@@ -79,7 +79,8 @@ class KafkaWriter:
         """Return when everything sent is durable.
 
         Raises:
-            UnavailableError: Kafka does not take it now, and more waiting may help; or it refused a record for good.
+            UnavailableError: Kafka does not take it now; another call goes on waiting.
+            RefusedRecordError: it refused a record for good.
         """
         left = self._producer.flush(FLUSH_WITHIN_S)
         self._raise_refusal()
@@ -121,7 +122,8 @@ class KafkaWriter:
     def _raise_refusal(self) -> None:
         if self._refused is not None:
             record, error = self._refused
-            raise unavailable(f"{record} could not be written", error, self._servers)
+            found = unavailable(f"{record} could not be written", error, self._servers)
+            raise RefusedRecordError(found.what, found.cure)
 
 
 class KafkaTransactionalWriter(KafkaWriter):

@@ -241,7 +241,8 @@ def _refuse_beside_real(ledger: SqlLedger) -> None:
         if view.mode == MODES["upstox"] and view.last_run_state == "running":
             raise SafetyError(
                 f"portfolio {view.name!r} trades the real market on these servers",
-                "use other servers for a simulated one, or end that run: quant portfolio reset",
+                f"use other servers for a simulated one, or end that run: "
+                f"quant portfolio reset {view.name} --mode distributed",
             )
 
 

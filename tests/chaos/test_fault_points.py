@@ -14,11 +14,12 @@ from tests.e2e.distributed_rig import (
     pause,
     runtime_of,
 )
-from tests.e2e.platform_rig import RULE_KEYS, backtest, depth_file, wait_until
+from tests.e2e.platform_rig import RULE_KEYS, backtest, depth_file, replay_of, wait_until
 from tests.servers import KafkaServer, PostgresServer, database_on
 
 pytestmark = pytest.mark.slow
 
+FILE = "depth.parquet"
 ROWS_A_SESSION = 40_000
 """Many turns of a service, so that it is killed on its way."""
 FAULT_EXIT_WITHIN_S = 60
@@ -31,12 +32,12 @@ def market(
 ) -> Iterator[Recorded]:
     """A market that was traded once, undisturbed."""
     folder = tmp_path_factory.mktemp("market")
-    data = depth_file(folder / "depth.parquet", rows_a_session=ROWS_A_SESSION)
+    data = depth_file(folder / FILE, rows_a_session=ROWS_A_SESSION)
     kafka.start()
     kafka.clear()
     with database_on(postgres) as database:
-        recorded = Recorded(kafka, database, data, folder)
-        numbers = recorded.run_up("--portfolio", "undisturbed").numbers
+        recorded = Recorded(kafka, database, folder)
+        numbers = recorded.run_up(*replay_of(data, folder / "home"), "--portfolio", "undisturbed").numbers
         tested = backtest(data)
         assert {key: numbers[key] for key in RULE_KEYS} == {key: tested[key] for key in RULE_KEYS}
         yield recorded
@@ -90,7 +91,7 @@ def test_two_portfolios_with_settings_of_their_own_trade_one_feed_at_once(market
     ):
         assert (one.process.wait(DONE_WITHIN_S), other.process.wait(DONE_WITHIN_S)) == (0, 0)
     assert as_numbers(market.summary("usual")) == as_numbers(market.summary("undisturbed"))
-    tested = backtest(market.data, *bold, "--capital", "100000")
+    tested = backtest(market.folder / FILE, *bold, "--capital", "100000")
     found = as_numbers(market.summary("bold"))
     assert found == {key: tested[key] for key in found}
     assert found["ledger_sha256"] != market.summary("usual").ledger_sha256

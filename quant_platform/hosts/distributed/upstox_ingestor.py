@@ -196,7 +196,7 @@ class Ingestor:
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _save(self, universe: list[Instrument]) -> None:
-        with postgres(self._settings) as ledger:
+        with postgres(self._settings, self._health.waiting) as ledger:
             ledger.save_instruments(universe)
 
     def _stream(

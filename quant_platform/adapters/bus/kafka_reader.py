@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, not_there, unavailable
+from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, LOG, named, not_there, unavailable
 from quant_platform.domain.errors import DataError
 from quant_platform.ports.bus import Offsets, OnAssigned, Record
 
@@ -47,7 +47,8 @@ class KafkaReader:
         self._heard_at = time.monotonic()
         self._fatal: KafkaError | None = None  # that the client does not come back from
         self._unproven: frozenset[int] = frozenset()  # partitions that nobody but us said are there
-        self.consumer = Consumer({"bootstrap.servers": servers, "error_cb": self._on_error, **_CONSUMER, **config})
+        client = {"bootstrap.servers": servers, "error_cb": self._on_error, "logger": LOG}
+        self.consumer = Consumer({**client, **_CONSUMER, **config})
 
     @classmethod
     def of_group(

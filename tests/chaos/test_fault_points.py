@@ -15,6 +15,7 @@ from tests.e2e.distributed_rig import (
     runtime_of,
 )
 from tests.e2e.platform_rig import RULE_KEYS, backtest, depth_file, replay_of, wait_until
+from tests.e2e.service_rig import eventually
 from tests.servers import KafkaServer, PostgresServer, database_on
 
 pytestmark = pytest.mark.slow
@@ -81,6 +82,24 @@ def test_a_runtime_that_was_thought_dead_cannot_write_any_more(market: Recorded)
     assert "another program has taken over portfolio 'fenced'" in market.log_of("strategy_runtime")
     assert as_numbers(market.summary("fenced")) == settled == as_numbers(market.summary("undisturbed"))
     market.require_balanced()
+
+
+def test_a_runtime_that_stays_when_it_is_refused_leaves_the_portfolio_to_the_other_and_says_so(
+    market: Recorded,
+) -> None:
+    arguments = runtime_of("left")
+    with market.service("strategy_runtime", *arguments, QUANT_SERVICE__STAY_WHEN_REFUSED="true") as first:
+        assert wait_until(lambda: market.executed("left") > 0, first.process)
+        pause(first.process)
+        with market.service("strategy_runtime", *arguments) as second:
+            assert second.process.wait(DONE_WITHIN_S) == 0
+        go_on(first.process)
+        taken_over = "another program has taken over portfolio 'left'"
+        eventually(lambda: taken_over in first.state["reason"], lambda: str(first.state))
+        assert not first.state["ready"]
+        first.process.terminate()
+        assert first.process.wait(DONE_WITHIN_S) == 3
+    assert as_numbers(market.summary("left")) == as_numbers(market.summary("undisturbed"))
 
 
 def test_two_portfolios_with_settings_of_their_own_trade_one_feed_at_once(market: Recorded, tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ class FeatureEngineService:
                     self._insert(record, content)
             else:
                 self._enrich(list(run))
-        self._written.inc(len(entries))
+        self._passed_on = len(entries)
 
     def store(self) -> None:
         """Send the state of every symbol that moved, for whoever owns its partition next."""
@@ -130,6 +130,7 @@ class FeatureEngineService:
         """Output, state and offsets together, or nothing of it."""
         if self._records:
             self._writer.commit(self._reader, following(self._records))
+            self._written.inc(self._passed_on)
             self._lookups.put_quotes(self._newest)
             self._health.lag.labels(EQUITY_TICKS.name).set(self._reader.lag())
 

@@ -8,29 +8,27 @@ collector in its way: consuming the same records, reading their JSON, writing th
 those with the headers of the contract. CPU is that of all threads of a process.
 """
 
-import gc
 import statistics
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 
 from benchmarks import figure, stream
 from benchmarks.figure import Figure, Goal, Limit, Run
 from benchmarks.stream import Cost
-from quant_platform.adapters.bus.kafka import KafkaBus
-from quant_platform.domain.records import EnrichedRecord, Reader, TickRecord, encode
+from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
+from quant_platform.domain.records import EnrichedRecord, TickRecord, encode
 from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS, FEATURE_STATE, Topic
 
 NAME = "feature_engine over Kafka with transactions"
+GROUP = "feature_engine"
+PARTITIONS = KafkaOptions("").partitions
 PLAIN = Topic("benchmark.produced")
 GOAL = Goal(80_000, 95_000)
 RATIO_GOAL = Goal(0.6, 0.7, "ratio")
 COUNTS_FROM = 113_000
 """Three quarters of what the rates published for the four parts give together, for somewhat smaller records."""
 HEADERS: list[tuple[str, str | bytes | None]] = [("schema", b"1"), ("kind", b"tick")]
-CONSUMER = {"fetch.queue.backoff.ms": 5, "isolation.level": "read_committed", "enable.auto.commit": False}
 PRODUCER = {
     "enable.idempotence": True,
     "compression.type": "lz4",
@@ -54,31 +52,17 @@ class Parts:
         self._servers = servers
         self._values = values
         self._enriched = enriched
+        self._encoded = [encode(record) for record in enriched]
 
     def seconds_a_tick(self) -> float:
         """CPU seconds that the four take together for one tick."""
-        return sum(map(self._alone, (self._consume, self._decode, self._encode, self._produce)))
-
-    def _alone(self, part: Callable[[], int]) -> float:
-        with _uncollected():
-            began = time.process_time()
-            count = part()
-            return (time.process_time() - began) / count
+        return sum(map(stream.alone, (self._consume, self._decode, self._encode, self._produce)))
 
     def _consume(self) -> int:
-        consumer = Consumer({"bootstrap.servers": self._servers, "group.id": "benchmark", **CONSUMER})
-        count, wanted = 0, len(self._values)
-        consumer.assign([TopicPartition(EQUITY_TICKS.name, number, 0) for number in range(12)])
-        while count < wanted:
-            count += len([message.value() for message in consumer.consume(5000, 1.0)])
-        consumer.close()
-        return count
+        return stream.consume(self._servers, EQUITY_TICKS, PARTITIONS, len(self._values))
 
     def _decode(self) -> int:
-        read = Reader(TickRecord).read
-        for value in self._values:
-            read(value)
-        return len(self._values)
+        return stream.decode(TickRecord, self._values)
 
     def _encode(self) -> int:
         for record in self._enriched:
@@ -87,30 +71,20 @@ class Parts:
 
     def _produce(self) -> int:
         producer = Producer({"bootstrap.servers": self._servers, **PRODUCER})
-        for record, value in zip(self._enriched, map(encode, self._enriched), strict=True):
+        for record, value in zip(self._enriched, self._encoded, strict=True):
             producer.produce(PLAIN.name, value, record.symbol, headers=HEADERS)
         producer.flush()
         return len(self._enriched)
 
 
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
 def ours(bus: KafkaBus, environment: Mapping[str, str], count: int) -> Cost:
     """The service over all ticks, from a state as on the first day."""
-    stream.forget(bus, "feature_engine")
+    stream.forget(bus, GROUP)
     bus.remove([ENRICHED_TICKS, FEATURE_STATE])
     bus.ensure([ENRICHED_TICKS, FEATURE_STATE])
-    marks = bus.partitions(EQUITY_TICKS.name)  # of the last transaction, which nobody commits
-    with stream.service(["feature_engine"], environment) as process:
-        return stream.watched(process, lambda: count - bus.behind("feature_engine", EQUITY_TICKS.name) + marks, count)
+    end = stream.length(bus, EQUITY_TICKS)
+    with stream.service([GROUP], environment) as process:
+        return stream.watched(process, lambda: end + PARTITIONS - bus.behind(GROUP, EQUITY_TICKS.name), end, count)
 
 
 def measure(run: Run) -> Iterator[Figure]:

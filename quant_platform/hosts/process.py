@@ -16,6 +16,7 @@ import structlog
 
 from quant_platform.domain.errors import UnavailableError
 from quant_platform.hosts.faults import fault_point
+from quant_platform.hosts.garbage import Collector, collected_at_rest
 from quant_platform.hosts.health import Health
 
 FIRST_PAUSE_S = 0.1
@@ -119,12 +120,13 @@ def run(service: StreamService, health: Health, stop: threading.Event) -> None:
     ended = threading.Event()
     threading.Thread(target=_end_when_stuck, args=(health, ended), daemon=True).start()
     try:
-        _serve(service, health, stop)
+        with collected_at_rest() as collector:
+            _serve(service, health, stop, collector)
     finally:
         ended.set()
 
 
-def _serve(service: StreamService, health: Health, stop: threading.Event) -> None:
+def _serve(service: StreamService, health: Health, stop: threading.Event, collector: Collector) -> None:
     backoff = Backoff(health)
     while not stop.is_set():
         began = time.monotonic()
@@ -132,7 +134,7 @@ def _serve(service: StreamService, health: Health, stop: threading.Event) -> Non
             service.open()
             fault_point("open")
             health.working()
-            _turn_until(stop, service, health)
+            _turn_until(stop, service, health, collector)
         except UnavailableError as error:
             stop.wait(backoff.pause_after(error, time.monotonic() - began))
         finally:
@@ -150,7 +152,7 @@ def _end_when_stuck(health: Health, ended: threading.Event) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _turn_until(stop: threading.Event, service: StreamService, health: Health) -> None:
+def _turn_until(stop: threading.Event, service: StreamService, health: Health, collector: Collector) -> None:
     steps = [(name, getattr(service, name), health.step_seconds.labels(name)) for name in STEPS]
     while not stop.is_set():
         for name, step, seconds in steps:
@@ -160,6 +162,7 @@ def _turn_until(stop: threading.Event, service: StreamService, health: Health) -
             fault_point(name)
         health.commits.inc()
         health.working()
+        collector.rest()
 
 
 @contextmanager

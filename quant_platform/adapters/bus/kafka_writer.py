@@ -50,6 +50,7 @@ class KafkaWriter:
         self._servers = servers
         self._refused: tuple[str, KafkaError] | None = None
         self._headers: dict[str, Headers] = {}
+        self._is_open = False
         self._producer = Producer(
             {
                 "bootstrap.servers": servers,
@@ -66,7 +67,7 @@ class KafkaWriter:
         Raises:
             RefusedRecordError: an earlier record was refused for good.
         """
-        self._send(topic, key.encode(), value, self._headers_of(kind), partition)
+        self._send(topic, key.encode(), value, self._headers.get(kind) or self._headers_of(kind), partition)
 
     def set_aside(self, record: Record, reason: str) -> None:
         """Send a record that cannot be read to its dead-letter topic, as it is, with the reason in a header."""
@@ -100,7 +101,10 @@ class KafkaWriter:
             self._producer.flush(0)
 
     def _send(self, topic: str, key: bytes, value: bytes, headers: Headers, partition: int | None) -> None:
-        self._raise_refusal()
+        if self._refused is not None:
+            self._raise_refusal()
+        if not self._is_open:
+            self._begin()
         where = _NO_PARTITION if partition is None else partition
         while True:
             try:
@@ -114,10 +118,12 @@ class KafkaWriter:
             else:
                 return
 
+    def _begin(self) -> None:
+        """Nothing has to be begun outside of transactions."""
+        self._is_open = True
+
     def _headers_of(self, kind: str) -> Headers:
-        headers = self._headers.get(kind)
-        if headers is None:
-            headers = self._headers[kind] = [("schema", _SCHEMA), ("kind", kind.encode())]
+        headers = self._headers[kind] = [("schema", _SCHEMA), ("kind", kind.encode())]
         return headers
 
     def _on_refusal(self, error: KafkaError | None, message: Message) -> None:
@@ -151,13 +157,8 @@ class KafkaTransactionalWriter(KafkaWriter):
             "socket.timeout.ms": round(COMMIT_WITHIN_S * 1000),
         }
         super().__init__(servers, config)
-        self._open = False
         with named(servers):
             self._producer.init_transactions(ASK_WITHIN_S)
-
-    def _send(self, topic: str, key: bytes, value: bytes, headers: Headers, partition: int | None) -> None:
-        self._begin()
-        super()._send(topic, key, value, headers, partition)
 
     def commit(self, reader: GroupReader, offsets: Offsets) -> None:
         """End the transaction that the first :meth:`send` since the last commit began, with these offsets in it.
@@ -165,23 +166,23 @@ class KafkaTransactionalWriter(KafkaWriter):
         Raises:
             UnavailableError: nothing of the transaction took place, or nobody knows; read again from the last commit.
         """
-        self._begin()
+        if not self._is_open:
+            self._begin()
         with named(self._servers):
             if offsets:
                 self._producer.send_offsets_to_transaction(places(offsets), reader.membership(), COMMIT_WITHIN_S)
             self._producer.commit_transaction(COMMIT_WITHIN_S)
-        self._open = False
+        self._is_open = False
 
     def close(self) -> None:
         """Drop what is open and let go of the connection."""
-        if self._open:
+        if self._is_open:
             # Else the next writer of this name, or a time-out, drops it.
             with contextlib.suppress(UnavailableError), named(self._servers):
                 self._producer.abort_transaction(FLUSH_WITHIN_S)
         super().close()
 
     def _begin(self) -> None:
-        if not self._open:
-            with named(self._servers):
-                self._producer.begin_transaction()
-            self._open = True
+        with named(self._servers):
+            self._producer.begin_transaction()
+        self._is_open = True

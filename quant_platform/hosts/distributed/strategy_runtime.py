@@ -15,7 +15,7 @@ from quant_platform.domain.records import (
     TICK,
     BarsRecord,
     ClockRecord,
-    EnrichedRecord,
+    EnrichedAsRead,
     OrderEvent,
     Reader,
     encode,
@@ -48,7 +48,7 @@ WAIT_S = 0.02
 FAR_AHEAD = 20_000
 """Records of one partition that may wait for the others' clocks; beyond, it is not read on."""
 
-_READERS = {TICK: Reader(EnrichedRecord), BAR: Reader(BarsRecord), CLOCK: Reader(ClockRecord)}
+_READERS = {TICK: Reader(EnrichedAsRead), BAR: Reader(BarsRecord), CLOCK: Reader(ClockRecord)}
 
 _log = structlog.get_logger(__name__)
 

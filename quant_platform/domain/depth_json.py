@@ -96,10 +96,18 @@ def _side(text: Any, at: int, end: int, prices: Any, quantities: Any, row: int) 
 
 @kernel
 def _read(
-    text: Any, ends: Any, bid_price: Any, bid_qty: Any, ask_price: Any, ask_qty: Any, bids: Any, asks: Any, null: Any
-) -> NDArray[np.bool_]:
-    """Fill in every row that is plain; tells which are."""
-    plain_rows = np.zeros(ends.size, np.bool_)
+    text: Any,
+    ends: Any,
+    bid_price: Any,
+    bid_qty: Any,
+    ask_price: Any,
+    ask_qty: Any,
+    plain_rows: Any,
+    bids: Any,
+    asks: Any,
+    null: Any,
+) -> None:
+    """Fill in every row that is plain, and which are."""
     at = 0
     for row in range(ends.size):
         end = ends[row]
@@ -115,7 +123,6 @@ def _read(
                 place = _side(text, place, end, ask_price, ask_qty, row)
             plain_rows[row] = place != _BAD and place == end - 1 and text[place] == _END
         at = end
-    return plain_rows
 
 
 def read_depth(depths: Sequence[msgspec.Raw]) -> tuple[DepthColumns, NDArray[np.bool_]]:
@@ -123,7 +130,9 @@ def read_depth(depths: Sequence[msgspec.Raw]) -> tuple[DepthColumns, NDArray[np.
     columns = DepthColumns(*(np.zeros((len(depths), LEVELS), np.int32) for _ in range(4)))
     text = np.frombuffer(b"".join(depths), np.uint8)
     ends = np.cumsum(np.fromiter(map(len, depths), np.int64, len(depths)))
-    return columns, _read(text, ends, *columns, _BIDS, _ASKS, _NULL)
+    plain_rows = np.zeros(len(depths), np.bool_)
+    _read(text, ends, *columns, plain_rows, _BIDS, _ASKS, _NULL)
+    return columns, plain_rows
 
 
 def are_plain(depths: Sequence[msgspec.Raw]) -> NDArray[np.bool_]:

@@ -174,34 +174,13 @@ def _write(scratch: Scratch, n: int, work: Any, taken: int, ts: int, out: TickBa
 
 @kernel
 def _read_frame(
-    frame: bytes,
-    is_plain: bool,
-    latest_ns: int,
-    at: int,
-    slots: Any,
-    known: Any,
-    text: Any,
-    head: Any,
-    rows: Any,
-    doubles: Any,
-    integers: Any,
-    above: Any,
-    last: Any,
-    ranks: Any,
-    work: Any,
-    tally: Any,
-    ts: Any,
-    symbol: Any,
-    seq: Any,
-    ltp: Any,
-    volume: Any,
-    atp: Any,
-    flags: Any,
-    bid_price: Any,
-    bid_qty: Any,
-    ask_price: Any,
-    ask_qty: Any,
-) -> int:
+    frame: bytes, is_plain: bool, latest_ns: int, at: int,
+    slots: Any, known: Any, text: Any,
+    head: Any, rows: Any, doubles: Any, integers: Any, above: Any,
+    last: Any, ranks: Any, work: Any, tally: Any,
+    ts: Any, symbol: Any, seq: Any, ltp: Any, volume: Any, atp: Any, flags: Any,
+    bid_price: Any, bid_qty: Any, ask_price: Any, ask_qty: Any,
+) -> int:  # fmt: skip
     """One frame into rows from ``at`` on; returns their number, or what :func:`scan` says against it.
 
     The columns come one by one: to take a named tuple apart costs a call more than what it is called for.

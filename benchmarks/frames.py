@@ -5,7 +5,7 @@
 Another process sends frames as the broker does in full mode, five levels, candles and all, as fast as they are taken.
 What counts is the CPU time of this process from opening the connection to the last frame: `UpstoxFeed` reads the
 socket, the normaliser makes ticks of the frames, and admission judges them. The limit is the generated parser on the
-same frames: no member of any message is looked at.
+same frames; no member of any message is looked at.
 """
 
 import asyncio

@@ -9,8 +9,7 @@ from google.protobuf.message import DecodeError
 
 from quant_platform.domain.ticks import LEVELS, MAX_LEVEL_QUANTITY, NS_PER_MS, trading_day
 from quant_platform.protocol.upstox import market_data_feed_pb2 as wire
-from quant_platform.services.ingestion.entries import MAX_NS, MAX_PRICE_PAISE
-from quant_platform.services.ingestion.normalise import MAX_AHEAD_NS, FrameCounters
+from quant_platform.services.ingestion.normalise import MAX_AHEAD_NS, MAX_NS, MAX_PRICE_PAISE, FrameCounters
 
 Row = tuple[int, int, int, int, float, list[tuple[int, int, int, int]]]
 """Stamp, number, price, volume, average, levels."""

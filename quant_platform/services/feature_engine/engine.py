@@ -76,24 +76,12 @@ def _clear(values: Any, side: Any, has_depth: Any, row: int) -> None:
 
 @kernel
 def _enrich(
-    state: Any,
-    rings: Any,
-    ts: Any,
-    symbol: Any,
-    ltp: Any,
-    volume: Any,
-    atp: Any,
-    flags: Any,
-    bid_price: Any,
-    bid_qty: Any,
-    ask_price: Any,
-    ask_qty: Any,
-    values: Any,
-    side: Any,
-    has_depth: Any,
-    rsi_period: int,
-    obi_from_book: bool,
-) -> int:
+    state: Any, rings: Any,
+    ts: Any, symbol: Any, ltp: Any, volume: Any, atp: Any, flags: Any,
+    bid_price: Any, bid_qty: Any, ask_price: Any, ask_qty: Any,
+    values: Any, side: Any, has_depth: Any,
+    rsi_period: int, obi_from_book: bool,
+) -> int:  # fmt: skip
     """Fill the features in; where a symbol has no record yet, do nothing and return how many records it takes.
 
     The columns come one by one: a named tuple costs a call more than the work on a tick.
@@ -174,24 +162,10 @@ class FeatureEngine:
         missing = 1
         while missing:
             missing = _enrich(
-                self._state,
-                self._rings,
-                ts,
-                symbol,
-                ltp,
-                volume,
-                atp,
-                flags,
-                bid_price,
-                bid_qty,
-                ask_price,
-                ask_qty,
-                values,
-                side,
-                has_depth,
-                self._rsi_period,
-                self._depth,
-            )
+                self._state, self._rings,
+                ts, symbol, ltp, volume, atp, flags, bid_price, bid_qty, ask_price, ask_qty,
+                values, side, has_depth, self._rsi_period, self._depth,
+            )  # fmt: skip
             if missing:
                 self._make_room(missing)
         vwaps, rsis, obis, smas, spreads = values

@@ -148,26 +148,12 @@ def _keep_depth(state: Any, kept: Any, ticks: TickBatch) -> None:
 
 @kernel
 def _admit(
-    state: Any,
-    kept: Any,
-    classes: Any,
-    day_start: int,
-    day_end: int,
-    windows: Any,
-    ts: Any,
-    symbol: Any,
-    seq: Any,
-    ltp: Any,
-    volume: Any,
-    atp: Any,
-    flags: Any,
-    bid_price: Any,
-    bid_qty: Any,
-    ask_price: Any,
-    ask_qty: Any,
-    start: int,
-    duplicate: Any,
-) -> tuple[int, int, int]:
+    state: Any, kept: Any, classes: Any,
+    day_start: int, day_end: int, windows: Any,
+    ts: Any, symbol: Any, seq: Any, ltp: Any, volume: Any, atp: Any, flags: Any,
+    bid_price: Any, bid_qty: Any, ask_price: Any, ask_qty: Any,
+    start: int, duplicate: Any,
+) -> tuple[int, int, int]:  # fmt: skip
     """As :func:`_judge`; after the last row the depth is kept.
 
     The columns come one by one: a named tuple costs a call more than the work on a tick.

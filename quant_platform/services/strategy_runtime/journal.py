@@ -155,6 +155,7 @@ class Journal:
         self._pieces: list[_Piece] = []
         self._story: Story | None = None
         self._carried: dict[int, str] = {}
+        self._explained: set[int] = set()
         self.has_fills = False
         self.has_orders = False
 
@@ -168,6 +169,8 @@ class Journal:
         """
         events = events.copy()
         decided_on = None if features is None else features.take(events["row"][signal_orders(events)])
+        if decided_on is not None:
+            self._try_to_explain(events, decided_on)
         self._pieces.append(_Piece(events, decided_on, reason))
         self._story = None
         for kind, order_no in zip(events["kind"].tolist(), events["order_no"].tolist(), strict=True):
@@ -176,6 +179,13 @@ class Journal:
                 if kind != ACCEPTED:
                     self.has_fills = True
                     break
+
+    def _try_to_explain(self, events: NDArray[Any], decided_on: Features) -> None:
+        """Explain the first entry and the first exit at once: a strategy that cannot is found where nobody reads it."""
+        for place, side in enumerate(events["side"][signal_orders(events)].tolist()):
+            if side not in self._explained:
+                self._explained.add(side)
+                self._explain(side, decided_on.row(place))
 
     @property
     def story(self) -> Story:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import lru_cache
 from multiprocessing.process import BaseProcess
 from typing import NamedTuple, Protocol
 
@@ -107,9 +108,7 @@ def run_chunk(market: Market, days: Iterable[DayColumns], chunk: Chunk) -> Done:
     Raises:
         StrategyError: a strategy failed.
     """
-    table = SymbolTable()
-    for symbol in market.symbols:
-        table.add(symbol)
+    table = _table(market.symbols)
     runs = [_Run(market, table, parameters) for parameters in chunk.sets]
     for close_ns, day in days:
         for piece in () if day is None else _pieces(day):
@@ -120,6 +119,14 @@ def run_chunk(market: Market, days: Iterable[DayColumns], chunk: Chunk) -> Done:
                 run.runtime.on_clock(close_ns)
                 run.runtime.mark_close(close_ns)
     return Done(chunk.places, tuple(run.summary() for run in runs))
+
+
+@lru_cache(1)
+def _table(symbols: tuple[str, ...]) -> SymbolTable:
+    table = SymbolTable()
+    for symbol in symbols:
+        table.add(symbol)
+    return table
 
 
 def _pieces(day: EnrichedBatch) -> Iterator[EnrichedBatch]:

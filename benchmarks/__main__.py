@@ -27,6 +27,7 @@ FILES = (
     "backtest_columns",
     "backtest_parquet",
     "backtest_trades",
+    "days",
     "symbols",
     "sweep",
     "start_up",

@@ -32,6 +32,7 @@ FILES = (
     "sweep",
     "start_up",
     "frame_latency",
+    "frames",
 )
 """In the order of the table; one a line, each a file of this folder."""
 

@@ -1,46 +1,43 @@
 """Records of the topics as batches of columns, and back: rupees and levels there, paise and arrays here."""
 
 from collections.abc import Sequence
-from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quant_platform.domain.depth_json import read_depth
 from quant_platform.domain.money import PAISE_PER_RUPEE
-from quant_platform.domain.records import BarRow, BarsRecord, Depth, EnrichedRecord, TickRecord
-from quant_platform.domain.ticks import (
-    AGGRESSOR_CODES,
-    LEVELS,
-    MAX_LEVEL_QUANTITY,
-    BarBatch,
-    EnrichedBatch,
-    TickBatch,
-    empty_bars,
+from quant_platform.domain.records import (
+    NO_DEPTH,
+    BarRow,
+    BarsRecord,
+    Depth,
+    EnrichedAsRead,
+    TickAsRead,
+    TickRecord,
 )
+from quant_platform.domain.ticks import AGGRESSOR_CODES, BarBatch, EnrichedBatch, TickBatch, empty_bars
 
-_NO_LEVEL = (0.0, 0)
-_NO_DEPTH = Depth([], [])
-_LEVEL_UNITS = np.array([PAISE_PER_RUPEE, 1.0])
 _AGGRESSORS = {code: number for number, code in enumerate(AGGRESSOR_CODES)}
 
 
-def tick_batch(records: Sequence[TickRecord], numbers: Sequence[int], levels: int) -> TickBatch:
+def tick_batch(records: Sequence[TickAsRead], numbers: Sequence[int], levels: int) -> TickBatch:
     """Ticks of a topic as a batch.
 
     Args:
-        records: in order of processing.
+        records: in order of processing, their depth plain.
         numbers: of their symbols.
         levels: 5, or 0 for data without depth, whose depth is not looked at.
     """
     return _ticks(records, numbers, levels, np.array([record.atp or 0.0 for record in records], np.float64))
 
 
-def enriched_batch(records: Sequence[EnrichedRecord], numbers: Sequence[int], levels: int) -> EnrichedBatch:
+def enriched_batch(records: Sequence[EnrichedAsRead], numbers: Sequence[int], levels: int) -> EnrichedBatch:
     """Enriched ticks of a topic as a batch.
 
     Args:
-        records: in order of processing.
+        records: in order of processing, their depth plain.
         numbers: of their symbols.
         levels: 5, or 0 for data without depth, whose depth is not looked at.
     """
@@ -82,7 +79,7 @@ def tick_records(batch: TickBatch, names: Sequence[str]) -> list[TickRecord]:
     ]
 
 
-def enriched_records(records: Sequence[TickRecord], batch: EnrichedBatch) -> list[EnrichedRecord]:
+def enriched_records(records: Sequence[TickAsRead], batch: EnrichedBatch) -> list[EnrichedAsRead]:
     """What the feature engine made of ticks, as records of ``market.enriched.ticks``.
 
     Args:
@@ -90,7 +87,7 @@ def enriched_records(records: Sequence[TickRecord], batch: EnrichedBatch) -> lis
         batch: the same ticks with their features, row by row.
     """
     return [
-        EnrichedRecord(
+        EnrichedAsRead(
             record.symbol,
             record.ts,
             record.seq,
@@ -103,7 +100,7 @@ def enriched_records(records: Sequence[TickRecord], batch: EnrichedBatch) -> lis
             spread,
             AGGRESSOR_CODES[aggressor],  # type: ignore[arg-type]
             record.flags,
-            record.depth if has_depth else None,
+            record.depth if has_depth else NO_DEPTH,
         )
         for record, vwap, rsi, obi, sma, spread, aggressor, has_depth in zip(
             records,
@@ -147,7 +144,7 @@ def paise(rupees: Sequence[float]) -> NDArray[np.int32]:
 
 
 def _ticks(
-    records: Sequence[TickRecord] | Sequence[EnrichedRecord],
+    records: Sequence[TickAsRead] | Sequence[EnrichedAsRead],
     numbers: Sequence[int],
     levels: int,
     atp: NDArray[np.float64],
@@ -160,33 +157,12 @@ def _ticks(
         np.array([record.volume for record in records], np.int64),
         atp,
         np.array([record.flags for record in records], np.uint8),
-        *_depth_columns([record.depth for record in records], levels),
+        *(column[:, :levels] for column in read_depth([record.depth for record in records])[0]),
     )
 
 
 def _features(values: Sequence[float | None]) -> NDArray[np.float64]:
     return np.array(values, np.float64)  # None becomes NaN
-
-
-def _depth_columns(depths: Sequence[Depth | None], levels: int) -> tuple[NDArray[np.int32], ...]:
-    """Bid prices, bid quantities, ask prices, ask quantities, each (n, levels)."""
-    n = len(depths)
-    if not levels or not any(depths):
-        return tuple(np.zeros((n, levels), np.int32) for _ in range(4))
-    bids = _side([(depth or _NO_DEPTH).bids for depth in depths])
-    asks = _side([(depth or _NO_DEPTH).asks for depth in depths])
-    return bids[0], bids[1], asks[0], asks[1]
-
-
-def _side(sides: Sequence[Sequence[tuple[float, int]]]) -> NDArray[np.int32]:
-    """Prices and quantities of one side, (2, n, 5); what is missing is 0, no level."""
-    padded = chain.from_iterable(
-        side if len(side) == LEVELS else chain(side[:LEVELS], repeat(_NO_LEVEL, LEVELS - min(len(side), LEVELS)))
-        for side in sides
-    )
-    flat = np.fromiter(chain.from_iterable(padded), np.float64, len(sides) * LEVELS * 2)
-    scaled = np.minimum(np.rint(flat.reshape(-1, LEVELS, 2) * _LEVEL_UNITS), MAX_LEVEL_QUANTITY)
-    return np.ascontiguousarray(scaled.astype(np.int32).transpose(2, 0, 1))
 
 
 def _depths(batch: TickBatch) -> list[Depth | None]:

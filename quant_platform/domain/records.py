@@ -5,13 +5,15 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 import msgspec
 from msgspec import Meta
 
-Rupees = Annotated[float, Meta(gt=0, lt=21_474_836.48)]
-"""A price; read as round(x × 100) paise, which must fit 32 bits."""
+MAX_PRICE = 21_474_836.48
+"""Rupees; a price below it fits 32 bits as paise."""
+Rupees = Annotated[float, Meta(gt=0, lt=MAX_PRICE)]
+"""A price; read as round(x × 100) paise."""
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Stamp = Annotated[int, Meta(gt=0, lt=2**62)]
 """Ns since the epoch, UTC, below the year 2116: a wild one must not reach the end of any server's time."""
 Symbol = Annotated[str, Meta(min_length=1, max_length=64)]
-Level = tuple[Annotated[float, Meta(ge=0, lt=21_474_836.48)], Count]
+Level = tuple[Annotated[float, Meta(ge=0, lt=MAX_PRICE)], Count]
 """Price in rupees and quantity; a price or quantity of 0 is no level."""
 
 TICK = "tick"
@@ -30,8 +32,11 @@ class Depth(msgspec.Struct, gc=False):
     asks: list[Level]
 
 
-class TickRecord(msgspec.Struct, gc=False):
-    """``market.equity.ticks``: one tick that passed ingestion."""
+NO_DEPTH = msgspec.Raw(b"null")
+
+
+class TickFields(msgspec.Struct, gc=False):
+    """``market.equity.ticks`` without the depth."""
 
     symbol: Symbol
     ts: Stamp
@@ -40,7 +45,18 @@ class TickRecord(msgspec.Struct, gc=False):
     volume: Count
     atp: Annotated[float, Meta(ge=0)] | None  # rupees; null where the exchange gave none
     flags: Annotated[int, Meta(ge=0, le=255)] = 0
+
+
+class TickRecord(TickFields, gc=False):
+    """``market.equity.ticks``: one tick that passed ingestion."""
+
     depth: Depth | None = None  # null: no level came with this tick
+
+
+class TickAsRead(TickFields, gc=False):
+    """A :class:`TickRecord` off the bus, its depth in JSON: ``domain/depth_json.py`` makes columns of it."""
+
+    depth: msgspec.Raw = NO_DEPTH
 
 
 class FeaturesRecord(msgspec.Struct, gc=False):
@@ -64,6 +80,12 @@ class EnrichedRecord(FeaturesRecord, gc=False):
     """``market.enriched.ticks``: a tick with its features (null where undefined), and the depth it brought."""
 
     depth: Depth | None = None
+
+
+class EnrichedAsRead(FeaturesRecord, gc=False):
+    """An :class:`EnrichedRecord` off the bus, or on its way there, its depth in JSON."""
+
+    depth: msgspec.Raw = NO_DEPTH
 
 
 class ClockRecord(msgspec.Struct, gc=False):

@@ -16,6 +16,7 @@ import structlog
 
 from quant_platform.domain.errors import UnavailableError
 from quant_platform.hosts.faults import fault_point
+from quant_platform.hosts.garbage import Collector, collected_at_rest
 from quant_platform.hosts.health import Health
 
 FIRST_PAUSE_S = 0.1
@@ -119,12 +120,13 @@ def run(service: StreamService, health: Health, stop: threading.Event) -> None:
     ended = threading.Event()
     threading.Thread(target=_end_when_stuck, args=(health, ended), daemon=True).start()
     try:
-        _serve(service, health, stop)
+        with collected_at_rest() as collector:
+            _serve(service, health, stop, collector)
     finally:
         ended.set()
 
 
-def _serve(service: StreamService, health: Health, stop: threading.Event) -> None:
+def _serve(service: StreamService, health: Health, stop: threading.Event, collector: Collector) -> None:
     backoff = Backoff(health)
     while not stop.is_set():
         began = time.monotonic()
@@ -132,7 +134,7 @@ def _serve(service: StreamService, health: Health, stop: threading.Event) -> Non
             service.open()
             fault_point("open")
             health.working()
-            _turn_until(stop, service, health)
+            _turn_until(stop, service, health, collector)
         except UnavailableError as error:
             stop.wait(backoff.pause_after(error, time.monotonic() - began))
         finally:
@@ -140,10 +142,7 @@ def _serve(service: StreamService, health: Health, stop: threading.Event) -> Non
 
 
 def _end_when_stuck(health: Health, ended: threading.Event) -> None:
-    """Kill a process whose loop hangs in a client that ignores its own time limit: a new one goes on where it was.
-
-    librdkafka 2.16 may wait for ever in ``send_offsets_to_transaction`` after Kafka was killed.
-    """
+    """Kill a process whose loop hangs in a client that ignores its own time limits: a new one goes on where it was."""
     seconds = 0
     while seconds < STUCK_FOR_S:  # one that was only paused gets the time to turn again
         if ended.wait(1.0):
@@ -153,7 +152,7 @@ def _end_when_stuck(health: Health, ended: threading.Event) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _turn_until(stop: threading.Event, service: StreamService, health: Health) -> None:
+def _turn_until(stop: threading.Event, service: StreamService, health: Health, collector: Collector) -> None:
     steps = [(name, getattr(service, name), health.step_seconds.labels(name)) for name in STEPS]
     while not stop.is_set():
         for name, step, seconds in steps:
@@ -163,6 +162,7 @@ def _turn_until(stop: threading.Event, service: StreamService, health: Health) -
             fault_point(name)
         health.commits.inc()
         health.working()
+        collector.rest()
 
 
 @contextmanager

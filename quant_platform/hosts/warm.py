@@ -15,6 +15,7 @@ from quant_platform.hosts.strategies import load_strategy
 from quant_platform.kernel import cache_folder
 from quant_platform.services.feature_engine.engine import FeatureEngine
 from quant_platform.services.ingestion.admit import Admission
+from quant_platform.services.ingestion.normalise import Normaliser
 from quant_platform.services.strategy_runtime.runtime import StrategyRuntime
 from quant_platform.services.strategy_runtime.schema import DEFAULT_CAPITAL
 
@@ -49,6 +50,7 @@ def warm_kernels() -> int:
     bars.open[0] = bars.high[0] = bars.low[0] = bars.close[0] = 10_000
     features.on_bars(bars, anew=True)
     processing_order(np.array([1, 0]), np.array([1, 0], np.int32))
+    Normaliser(table, {}).ticks(b"")
     runtime.on_ticks(features.on_ticks(admission.on_ticks(rising_and_falling(opens)).ticks))
     if session is not None:
         runtime.on_clock(session.last_close_ns)

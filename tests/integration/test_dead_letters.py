@@ -145,6 +145,21 @@ def market_faults(good: bytes) -> list[Bad]:
     ]
 
 
+def depth_faults(good: bytes) -> list[Bad]:
+    """The same of the depth, for who looks at it."""
+    return [
+        Bad(with_depth(good, b'{"bids":[[100.0,-1]],"asks":[]}'), "$.depth.bids"),
+        Bad(with_depth(good, b'{"bids":[[1e9,1]],"asks":[]}'), "$.depth.bids"),
+        Bad(with_depth(good, b'{"bids":[[100.0,1,1]],"asks":[]}'), "$.depth.bids"),
+        Bad(with_depth(good, b'{"bids":[]}'), "missing required field `asks`"),
+    ]
+
+
+def with_depth(good: bytes, depth: bytes) -> bytes:
+    assert good.endswith(b'"depth":null}')
+    return good.removesuffix(b"null}") + depth + b"}"
+
+
 def tick(ts: int) -> bytes:
     return encode(TickRecord(SYMBOL, ts, 1, 100.0, 10, None))
 
@@ -193,7 +208,7 @@ def require_set_aside(post: Post, topic: Topic, faults: Sequence[Bad], health: H
 
 def test_the_feature_engine_enriches_what_it_can_read_and_sets_the_rest_aside(post: Post) -> None:
     health = Health("feature_engine")
-    faults = market_faults(tick(NS))
+    faults = market_faults(tick(NS)) + depth_faults(tick(NS))
     lookups = LookupWriter(MemoryCache(), health)
     service = FeatureEngineService(post.bus, health, lookups, instance="1", rsi_period=14, sma_period=20, depth=True)
     with opened(service) as turn_until:
@@ -268,7 +283,7 @@ def tell_time(bus: Bus, clock: ClockRecord) -> None:
 
 def test_the_strategy_runtime_trades_on_what_it_can_read_and_sets_the_rest_aside(post: Post, tmp_path: Path) -> None:
     health = Health("strategy_runtime")
-    faults = market_faults(enriched(NS))
+    faults = market_faults(enriched(NS)) + depth_faults(enriched(NS))
     over: list[RunSummary] = []
     service = runtime(post.bus, health, tmp_path, over)
     with opened(service) as turn_until:

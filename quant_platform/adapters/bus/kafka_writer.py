@@ -6,13 +6,15 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, unavailable
+from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, LOG, named, unavailable
 from quant_platform.adapters.bus.kafka_reader import places
-from quant_platform.domain.errors import UnavailableError
+from quant_platform.domain.errors import RefusedRecordError, UnavailableError
 from quant_platform.domain.topics import SCHEMA_VERSION
 from quant_platform.ports.bus import GroupReader, Offsets, Record
 
 FLUSH_WITHIN_S = 5.0
+COMMIT_WITHIN_S = 5.0
+"""For each of the two calls that end a transaction: both fit into the time for which Kafka keeps one open."""
 
 _PRODUCER = {
     "enable.idempotence": True,
@@ -48,10 +50,12 @@ class KafkaWriter:
         self._servers = servers
         self._refused: tuple[str, KafkaError] | None = None
         self._headers: dict[str, Headers] = {}
+        self._is_open = False
         self._producer = Producer(
             {
                 "bootstrap.servers": servers,
                 "on_delivery": self._on_refusal,
+                "logger": LOG,
                 **_PRODUCER,
                 **(_TRIED_FOR_EVER if config is None else config),
             }
@@ -61,9 +65,9 @@ class KafkaWriter:
         """Hand a record over; without a partition the key chooses it. Waits where too much waits already.
 
         Raises:
-            UnavailableError: an earlier record was refused.
+            RefusedRecordError: an earlier record was refused for good.
         """
-        self._send(topic, key.encode(), value, self._headers_of(kind), partition)
+        self._send(topic, key.encode(), value, self._headers.get(kind) or self._headers_of(kind), partition)
 
     def set_aside(self, record: Record, reason: str) -> None:
         """Send a record that cannot be read to its dead-letter topic, as it is, with the reason in a header."""
@@ -79,9 +83,11 @@ class KafkaWriter:
         """Return when everything sent is durable.
 
         Raises:
-            UnavailableError: Kafka does not take it now, and more waiting may help; or it refused a record for good.
+            UnavailableError: Kafka does not take it now; another call goes on waiting.
+            RefusedRecordError: it refused a record for good.
         """
-        left = self._producer.flush(FLUSH_WITHIN_S)
+        with named(self._servers):
+            left = self._producer.flush(FLUSH_WITHIN_S)
         self._raise_refusal()
         if left:
             raise UnavailableError(
@@ -90,28 +96,34 @@ class KafkaWriter:
 
     def close(self) -> None:
         """Let go of the connection; what was not flushed is dropped."""
-        self._producer.purge()
-        with contextlib.suppress(KafkaException):  # a writer that was fenced off says so once more
+        with contextlib.suppress(UnavailableError), named(self._servers):  # one that was fenced off says so once more
+            self._producer.purge()
             self._producer.flush(0)
 
     def _send(self, topic: str, key: bytes, value: bytes, headers: Headers, partition: int | None) -> None:
-        self._raise_refusal()
+        if self._refused is not None:
+            self._raise_refusal()
+        if not self._is_open:
+            self._begin()
         where = _NO_PARTITION if partition is None else partition
         while True:
             try:
                 self._producer.produce(topic, value, key, where, headers=headers)
             except BufferError:
-                self._producer.poll(0.1)
+                with named(self._servers):
+                    self._producer.poll(0.1)
                 self._raise_refusal()
             except KafkaException as error:
                 raise unavailable(f"topic {topic} cannot be written", error, self._servers) from None
             else:
                 return
 
+    def _begin(self) -> None:
+        """Nothing has to be begun outside of transactions."""
+        self._is_open = True
+
     def _headers_of(self, kind: str) -> Headers:
-        headers = self._headers.get(kind)
-        if headers is None:
-            headers = self._headers[kind] = [("schema", _SCHEMA), ("kind", kind.encode())]
+        headers = self._headers[kind] = [("schema", _SCHEMA), ("kind", kind.encode())]
         return headers
 
     def _on_refusal(self, error: KafkaError | None, message: Message) -> None:
@@ -121,7 +133,8 @@ class KafkaWriter:
     def _raise_refusal(self) -> None:
         if self._refused is not None:
             record, error = self._refused
-            raise unavailable(f"{record} could not be written", error, self._servers)
+            found = unavailable(f"{record} could not be written", error, self._servers)
+            raise RefusedRecordError(found.what, found.cure)
 
 
 class KafkaTransactionalWriter(KafkaWriter):
@@ -137,14 +150,15 @@ class KafkaTransactionalWriter(KafkaWriter):
     """
 
     def __init__(self, servers: str, name: str, timeout_ms: int) -> None:
-        super().__init__(servers, {"transactional.id": name, "transaction.timeout.ms": timeout_ms})
-        self._open = False
+        config = {
+            "transactional.id": name,
+            "transaction.timeout.ms": timeout_ms,
+            # What a call has to wait for when Kafka dies meanwhile, whatever limit the call is given (ADR 20).
+            "socket.timeout.ms": round(COMMIT_WITHIN_S * 1000),
+        }
+        super().__init__(servers, config)
         with named(servers):
             self._producer.init_transactions(ASK_WITHIN_S)
-
-    def _send(self, topic: str, key: bytes, value: bytes, headers: Headers, partition: int | None) -> None:
-        self._begin()
-        super()._send(topic, key, value, headers, partition)
 
     def commit(self, reader: GroupReader, offsets: Offsets) -> None:
         """End the transaction that the first :meth:`send` since the last commit began, with these offsets in it.
@@ -152,22 +166,23 @@ class KafkaTransactionalWriter(KafkaWriter):
         Raises:
             UnavailableError: nothing of the transaction took place, or nobody knows; read again from the last commit.
         """
-        self._begin()
+        if not self._is_open:
+            self._begin()
         with named(self._servers):
             if offsets:
-                self._producer.send_offsets_to_transaction(places(offsets), reader.membership(), ASK_WITHIN_S)
-            self._producer.commit_transaction(ASK_WITHIN_S)
-        self._open = False
+                self._producer.send_offsets_to_transaction(places(offsets), reader.membership(), COMMIT_WITHIN_S)
+            self._producer.commit_transaction(COMMIT_WITHIN_S)
+        self._is_open = False
 
     def close(self) -> None:
         """Drop what is open and let go of the connection."""
-        if self._open:
-            with contextlib.suppress(KafkaException):  # else the next writer of this name, or a time-out, drops it
+        if self._is_open:
+            # Else the next writer of this name, or a time-out, drops it.
+            with contextlib.suppress(UnavailableError), named(self._servers):
                 self._producer.abort_transaction(FLUSH_WITHIN_S)
         super().close()
 
     def _begin(self) -> None:
-        if not self._open:
-            with named(self._servers):
-                self._producer.begin_transaction()
-            self._open = True
+        with named(self._servers):
+            self._producer.begin_transaction()
+        self._is_open = True

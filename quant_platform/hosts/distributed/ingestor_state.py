@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from quant_platform.domain.records import BAR, CLOCK, TICK, BarsRecord, ClockRecord, Reader, TickRecord
+from quant_platform.domain.depth_json import plain
+from quant_platform.domain.records import BAR, CLOCK, TICK, BarsRecord, ClockRecord, Reader, TickAsRead, TickRecord
 from quant_platform.domain.topics import EQUITY_TICKS, INGESTOR_STATE
 from quant_platform.ports.bus import Bus, RecordWriter
 
@@ -32,7 +33,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 class WrittenSince(NamedTuple):
     """What was written after a snapshot."""
 
-    ticks: list[TickRecord]
+    ticks: list[TickAsRead]
     warmed_up: list[str]  # symbols that were subscribed, in order
     clocks: dict[int, ClockRecord]  # partition → its newest
 
@@ -79,7 +80,8 @@ def written_since(bus: Bus, offsets: Mapping[int, int]) -> WrittenSince:
         reader = _READERS.get(record.kind)
         content = None if reader is None else reader.read(record.value)
         if isinstance(content, TickRecord):
-            found.ticks.append(content)
+            fields = (content.symbol, content.ts, content.seq, content.ltp, content.volume, content.atp, content.flags)
+            found.ticks.append(TickAsRead(*fields, plain(content.depth)))
         elif isinstance(content, BarsRecord) and content.what == "warm-up":
             found.warmed_up.append(content.symbol)
         elif isinstance(content, ClockRecord):

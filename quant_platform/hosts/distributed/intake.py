@@ -1,11 +1,12 @@
 """Records off the bus: each read by its kind, and those that cannot be read set aside with the reason, counted."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import structlog
 
+from quant_platform.domain.depth_json import are_plain, plain
 from quant_platform.domain.errors import DataError
 from quant_platform.domain.instruments import full_symbol
 from quant_platform.domain.nse_calendar import FIRST_DAY
@@ -13,10 +14,12 @@ from quant_platform.domain.records import (
     MAX_RECORD_BYTES,
     BarsRecord,
     ClockRecord,
+    EnrichedAsRead,
     EnrichedRecord,
     FeaturesRecord,
     GreeksRecord,
     Reader,
+    TickAsRead,
     TickRecord,
     Unreadable,
 )
@@ -25,7 +28,9 @@ from quant_platform.domain.topics import SCHEMA_VERSION
 from quant_platform.hosts.health import Health
 from quant_platform.ports.bus import Offsets, Record, RecordWriter
 
-_MARKET = frozenset({TickRecord, EnrichedRecord, FeaturesRecord, BarsRecord, ClockRecord, GreeksRecord})
+_MARKET = frozenset({TickAsRead, EnrichedAsRead, FeaturesRecord, BarsRecord, ClockRecord, GreeksRecord})
+_WHOLE: dict[type[Any], Reader] = {TickAsRead: Reader(TickRecord), EnrichedAsRead: Reader(EnrichedRecord)}
+"""How a record is read whose depth is not plain."""
 _FIRST_NS = midnight_ns(FIRST_DAY)
 
 _log = structlog.get_logger(__name__)
@@ -35,7 +40,7 @@ class Read(NamedTuple):
     """A record, and what was understood."""
 
     record: Record
-    content: Any  # a struct of ``domain/records.py``, of the record's kind; None where it was set aside
+    content: Any  # a struct of ``domain/records.py``, of the record's kind, its depth plain; None: it was set aside
 
 
 class Intake:
@@ -56,17 +61,29 @@ class Intake:
     def read(self, records: Iterable[Record]) -> list[Read]:
         """Every record with its content, in order; those without go to the dead letters."""
         found: list[Read] = []
-        readers = self._readers
+        readers, symbols, new = self._readers, self._symbols, tuple.__new__
+        with_depth: list[int] = []
+        unreadable: list[int] = []
         for record in records:
             reader = readers.get(record.kind)
             if reader is None or record.schema != SCHEMA_VERSION or len(record.value) > MAX_RECORD_BYTES:
                 content: Any = Unreadable(self._doubt(record))
             else:
-                content = self._judged(reader.read(record.value))
-            if type(content) is Unreadable:
-                self.set_aside(record, content.reason)
-                content = None
-            found.append(Read(record, content))
+                content = reader.read(record.value)
+            if type(content) in _WHOLE and content.symbol in symbols and content.ts >= _FIRST_NS:
+                with_depth.append(len(found))  # as nearly all are
+            else:
+                content = self._judged(content)
+                if type(content) is Unreadable:
+                    unreadable.append(len(found))
+                elif type(content) in _WHOLE:
+                    with_depth.append(len(found))
+            found.append(new(Read, (record, content)))
+        unreadable += _made_plain(found, with_depth)
+        for place in sorted(unreadable):
+            record, content = found[place]
+            self.set_aside(record, content.reason)
+            found[place] = Read(record, None)
         return found
 
     def set_aside(self, record: Record, reason: str) -> None:
@@ -106,12 +123,27 @@ class Intake:
         return f"kind {record.kind!r} is not known: this topic carries {', '.join(self._readers)}"
 
 
+def _made_plain(found: list[Read], places: Sequence[int]) -> list[int]:
+    """Read depths that another program wrote in its own way; gives the places of those that cannot be read."""
+    unreadable = []
+    for row in np.flatnonzero(~are_plain([found[place].content.depth for place in places])).tolist():
+        record, content = found[places[row]]
+        whole = _WHOLE[type(content)].read(record.value)
+        if type(whole) is Unreadable:
+            unreadable.append(places[row])
+            found[places[row]] = Read(record, whole)
+        else:
+            content.depth = plain(whole.depth)
+    return unreadable
+
+
 def following(records: Sequence[Record]) -> Offsets:
     """Where reading goes on after these records."""
-    return {(record.topic, record.partition): record.offset + 1 for record in records}
+    last = {record.partition: record for record in records}
+    return {(record.topic, partition): record.offset + 1 for partition, record in last.items()}
 
 
 def count_read(records: Sequence[Record], health: Health) -> None:
-    """Count records by topic."""
-    for topic, n in Counter(record.topic for record in records).items():
-        health.read.labels(topic).inc(n)
+    """Count what one reader read, which is all of one topic."""
+    if records:
+        health.read.labels(records[0].topic).inc(len(records))

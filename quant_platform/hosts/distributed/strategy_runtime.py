@@ -15,7 +15,7 @@ from quant_platform.domain.records import (
     TICK,
     BarsRecord,
     ClockRecord,
-    EnrichedRecord,
+    EnrichedAsRead,
     OrderEvent,
     Reader,
     encode,
@@ -48,7 +48,7 @@ WAIT_S = 0.02
 FAR_AHEAD = 20_000
 """Records of one partition that may wait for the others' clocks; beyond, it is not read on."""
 
-_READERS = {TICK: Reader(EnrichedRecord), BAR: Reader(BarsRecord), CLOCK: Reader(ClockRecord)}
+_READERS = {TICK: Reader(EnrichedAsRead), BAR: Reader(BarsRecord), CLOCK: Reader(ClockRecord)}
 
 _log = structlog.get_logger(__name__)
 
@@ -94,14 +94,12 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
         def over(_: RunSummary) -> None:
             stop.set()
 
+        def open_ledger() -> SqlLedger:
+            return connections.postgres(settings, health.waiting)
+
         warm_kernels()
-        process.run(
-            StrategyRuntimeService(
-                connections.kafka(settings), lambda: connections.postgres(settings), health, lookups, plan, over
-            ),
-            health,
-            stop,
-        )
+        bus = connections.kafka(settings)
+        process.run(StrategyRuntimeService(bus, open_ledger, health, lookups, plan, over), health, stop)
 
 
 def _plan(settings: Settings, options: ServiceOptions) -> RuntimePlan:

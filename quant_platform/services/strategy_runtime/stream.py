@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from quant_platform.domain.errors import LedgerError
 from quant_platform.domain.instruments import SymbolTable
 from quant_platform.domain.record_columns import enriched_batch
-from quant_platform.domain.records import ClockRecord, EnrichedRecord
+from quant_platform.domain.records import ClockRecord, EnrichedAsRead
 from quant_platform.domain.session import ist_date, session_on
 from quant_platform.domain.ticks import LATE, LEVELS, NOT_FED, EnrichedBatch, TickBatch
 from quant_platform.services.strategy_runtime.merge import Merge
@@ -78,7 +78,7 @@ class TradingStream:
         """Partitions of which more records than this wait for the clocks of others."""
         return self._merge.far_ahead(most)
 
-    def add_tick(self, partition: int, offset: int, tick: EnrichedRecord) -> None:
+    def add_tick(self, partition: int, offset: int, tick: EnrichedAsRead) -> None:
         """A partition's next record: a tick."""
         self._merge.add(partition, offset, tick.ts, tick.symbol, tick)
 
@@ -101,7 +101,7 @@ class TradingStream:
         for clock in released:
             if type(clock) is ClockRecord:
                 self._count(clock)
-        ticks = [tick for tick in released if type(tick) is EnrichedRecord]
+        ticks = [tick for tick in released if type(tick) is EnrichedAsRead]
         if ticks:
             self._take(ticks, stale_before)
         if self._merge.watermark > before:
@@ -114,7 +114,7 @@ class TradingStream:
         self._seen["implausible"] = clock.implausible - self._counted_before[1]
         self.is_over = clock.last
 
-    def _take(self, ticks: Sequence[EnrichedRecord], stale_before: int) -> None:
+    def _take(self, ticks: Sequence[EnrichedAsRead], stale_before: int) -> None:
         batch = enriched_batch(ticks, [self._number(tick.symbol) for tick in ticks], self._levels)
         self._seen["ticks"] += len(ticks)
         self._seen["late"] += int(np.count_nonzero(batch.ticks.flags & LATE))

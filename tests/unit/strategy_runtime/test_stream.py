@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from quant_platform.domain.records import ClockRecord, EnrichedRecord
+from quant_platform.domain.records import ClockRecord, EnrichedAsRead
 from quant_platform.domain.ticks import OUT_OF_SESSION
 from quant_platform.services.strategy_runtime.stream import TradingStream
 
@@ -13,12 +13,12 @@ from .rig import DAY, Rig, stamp
 NEXT_DAY = DAY + timedelta(days=1)
 
 
-def tick(at: str, day: date = DAY, *, in_session: bool = True) -> EnrichedRecord:
+def tick(at: str, day: date = DAY, *, in_session: bool = True) -> EnrichedAsRead:
     flags = 0 if in_session else OUT_OF_SESSION
-    return EnrichedRecord("NSE_EQ:A", stamp(at, day), 1, 100.0, 10, None, None, None, None, None, "N", flags)
+    return EnrichedAsRead("NSE_EQ:A", stamp(at, day), 1, 100.0, 10, None, None, None, None, None, "N", flags)
 
 
-COMES_LATE = [
+COMES_LATE: list[EnrichedAsRead | ClockRecord] = [
     tick("10:00:00"),
     ClockRecord(stamp("15:30:00")),
     tick("15:30:01", in_session=False),

@@ -33,6 +33,8 @@ FILES = (
     "start_up",
     "frame_latency",
     "frames",
+    "feature_engine",
+    "strategy_runtime_kafka",
 )
 """In the order of the table; one a line, each a file of this folder."""
 

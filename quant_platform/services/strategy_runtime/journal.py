@@ -28,7 +28,8 @@ _TIMED = {int(Trigger.STOP): STOP_REASON, int(Trigger.SQUARE_OFF): SQUARE_OFF_RE
 _UNFILLED = {CANCELLED: OrderState.CANCELLED.label, REFUSED: OrderState.REFUSED_AT_FILL.label}
 _FEW = 8
 _SMALL_BATCH = 1024
-_PLACES = [list(EVENT.fields or ()).index(name) for name in ("kind", "order_no", "side", "trigger", "row")]
+_FIELDS = list(EVENT.fields or ())
+_PLACES = [_FIELDS.index(name) for name in ("kind", "order_no", "side", "trigger", "row")]
 _REFUSALS = [refusal.label for refusal in Refusal]
 
 Explain = Callable[[int, FeatureRow], str]
@@ -60,25 +61,40 @@ class Story:
         self._carried = carried
         self._name_of = name_of
         self._explain = explain
-        events = np.concatenate([piece.events for piece in pieces]) if pieces else np.zeros(0, EVENT)
-        kind, order_no = events["kind"], events["order_no"]
-        self._accepted = events[kind == ACCEPTED]
-        self._filled = events[kind == FILLED]
-        self._ended = events[(kind == CANCELLED) | (kind == REFUSED) & (order_no > 0)]
-        self._refused = events[(kind == REFUSED) & (order_no == 0)]
-        self._marked = events[kind == MARKED]
-        self.orders = LazyRows(self._accepted.size, self._orders)
-        self.fills = FillRows(self._filled.size, self._fills, self._executions)
-        self.ends = LazyRows(self._ended.size, self._ends)
-        self.refusals = LazyRows(self._refused.size, self._refusals)
-        self.equity = LazyRows(self._marked.size, self._equity)
+        kinds = [piece.events["kind"] for piece in pieces] or [np.zeros(0, np.int64)]
+        self._kinds = np.concatenate(kinds)
+        self._numbers = np.concatenate([piece.events["order_no"] for piece in pieces] or kinds)
+        # An order refused at its fill ends as a cancelled one does; refusals are of intents.
+        self._kinds[(self._kinds == REFUSED) & (self._numbers > 0)] = CANCELLED
+        counts = np.bincount(self._kinds, minlength=len(EventKind)).tolist()
+        self.orders = LazyRows(counts[ACCEPTED], self._orders)
+        self.fills = FillRows(counts[FILLED], self._fills, self._executions)
+        self.ends = LazyRows(counts[CANCELLED], self._ends)
+        self.refusals = LazyRows(counts[REFUSED], self._refusals)
+        self.equity = LazyRows(counts[MARKED], self._equity)
 
     def waiting(self) -> dict[int, str]:
         """Reasons of the orders that wait for their fill after all this, by number."""
-        ended = {*self._filled["order_no"].tolist(), *self._ended["order_no"].tolist()}
-        if ended.issuperset(self._accepted["order_no"].tolist()) and ended.issuperset(self._carried):
+        accepted = self._kinds == ACCEPTED
+        ended = set(self._numbers[~accepted & (self._numbers > 0)].tolist())
+        if ended.issuperset(self._numbers[accepted].tolist()) and ended.issuperset(self._carried):
             return {}
         return {number: reason for number, reason in self._reasons.items() if number not in ended}
+
+    def _events(self, kind: int) -> NDArray[Any]:
+        """Those of a kind, in order, as records of :data:`~quant_platform.domain.orders.EVENT`."""
+        chosen = self._kinds == kind
+        found, start = [np.zeros((0, len(_FIELDS)), np.int64)], 0
+        for piece in self._pieces:
+            stop = start + piece.events.size
+            # As rows of integers: NumPy takes ten times as long to choose among records.
+            found.append(piece.events.view(np.int64).reshape(-1, len(_FIELDS))[chosen[start:stop]])
+            start = stop
+        return np.concatenate(found).view(EVENT).ravel()
+
+    @cached_property
+    def _filled(self) -> NDArray[Any]:
+        return self._events(FILLED)
 
     def _executions(self) -> Executions:
         names = [self._name_of(number) for number in self._filled["symbol"].tolist()]
@@ -89,7 +105,7 @@ class Story:
     def _reasons(self) -> dict[int, str]:
         """Of every order that waited or was approved, by number."""
         signalled = self._signals()
-        numbers = _rows(self._accepted, "order_no", "trigger")
+        numbers = _rows(self._events(ACCEPTED), "order_no", "trigger")
         return self._carried | {no: _TIMED.get(trigger) or next(signalled) for no, trigger in numbers}
 
     def _signals(self) -> Iterator[str]:
@@ -103,7 +119,7 @@ class Story:
                 yield from map(self._explain, sides, piece.decided_on)
 
     def _orders(self) -> list[OrderRow]:
-        rows = _rows(self._accepted, "order_no", "ts", "symbol", "side", "quantity", "price")
+        rows = _rows(self._events(ACCEPTED), "order_no", "ts", "symbol", "side", "quantity", "price")
         name_of, reasons = self._name_of, self._reasons
         return [
             OrderRow(no, ts, name_of(symbol), side, quantity, price, reasons[no])
@@ -120,18 +136,18 @@ class Story:
         ]
 
     def _ends(self) -> list[OrderEndRow]:
-        rows = _rows(self._ended, "kind", "order_no", "ts", "symbol", "refusal")
+        rows = _rows(self._events(CANCELLED), "kind", "order_no", "ts", "symbol", "refusal")
         return [
             OrderEndRow(no, ts, self._name_of(symbol), _UNFILLED[kind], _REFUSALS[refusal] if refusal else "")
             for kind, no, ts, symbol, refusal in rows
         ]
 
     def _refusals(self) -> list[RefusalRow]:
-        rows = _rows(self._refused, "ts", "symbol", "refusal", "price")
+        rows = _rows(self._events(REFUSED), "ts", "symbol", "refusal", "price")
         return [RefusalRow(ts, self._name_of(symbol), _REFUSALS[refusal], price) for ts, symbol, refusal, price in rows]
 
     def _equity(self) -> list[EquityRow]:
-        return [EquityRow(*row) for row in _rows(self._marked, "ts", "cash", "equity")]
+        return [EquityRow(*row) for row in _rows(self._events(MARKED), "ts", "cash", "equity")]
 
 
 def _rows(events: NDArray[Any], *names: str) -> Iterator[tuple[Any, ...]]:

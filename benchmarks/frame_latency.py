@@ -108,7 +108,7 @@ class Stopwatch:
 
 def measure(run: Run) -> Iterator[Figure]:
     """Microseconds; the frames of all rounds together, the first tenth of each left out as its warm-up."""
-    session = Session(run.size(2_000_000, 100_000), 10)
+    session = Session(run.size(200_000, 100_000), 10)
     payloads = frames(session, run.size(100_000, 20_000))
     trade(session, payloads[:2000])
     rounds = []

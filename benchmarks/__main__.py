@@ -27,11 +27,14 @@ FILES = (
     "backtest_columns",
     "backtest_parquet",
     "backtest_trades",
+    "days",
     "symbols",
     "sweep",
     "start_up",
     "frame_latency",
     "frames",
+    "feature_engine",
+    "strategy_runtime_kafka",
 )
 """In the order of the table; one a line, each a file of this folder."""
 

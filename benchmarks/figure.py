@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
+from quant_platform.domain.errors import UnavailableError
+
 Measured = TypeVar("Measured")
 
 WITHIN = 0.75
@@ -250,7 +252,8 @@ def main(name: str, measure: Callable[[Run], Iterable[Figure]]) -> None:
 
     Args:
         name: what the file measures, for what is printed where something is missing.
-        measure: gives the figures, and raises :class:`Missing` where it cannot.
+        measure: gives the figures, and raises :class:`Missing`, or what a server raises that is not installed, where it
+            cannot.
     """
     parser = argparse.ArgumentParser(description=name)
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
@@ -263,5 +266,5 @@ def main(name: str, measure: Callable[[Run], Iterable[Figure]]) -> None:
     try:
         for figure in measure(run):
             print(json.dumps(figure.as_json()) if options.json else figure, flush=True)
-    except Missing as missing:
+    except (Missing, UnavailableError) as missing:
         print(json.dumps({"name": name, "missing": str(missing)}) if options.json else f"{name}: {missing}", flush=True)

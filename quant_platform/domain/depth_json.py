@@ -38,6 +38,10 @@ class DepthColumns(NamedTuple):
     ask_price: NDArray[np.int32]  # paise
     ask_qty: NDArray[np.int32]
 
+    def split(self, rows: int) -> "tuple[DepthColumns, DepthColumns]":
+        """The first rows, and the others."""
+        return DepthColumns(*(column[:rows] for column in self)), DepthColumns(*(column[rows:] for column in self))
+
 
 @kernel
 def _past(text: Any, at: int, end: int, wanted: Any) -> int:
@@ -124,11 +128,6 @@ def read_depth(depths: Sequence[msgspec.Raw]) -> tuple[DepthColumns, NDArray[np.
     text = np.frombuffer(b"".join(depths), np.uint8)
     ends = np.cumsum(np.fromiter(map(len, depths), np.int64, len(depths)))
     return columns, _read(text, ends, *columns, _BIDS, _ASKS, _NULL)
-
-
-def are_plain(depths: Sequence[msgspec.Raw]) -> NDArray[np.bool_]:
-    """Which depths :func:`depth_columns` can read."""
-    return read_depth(depths)[1]
 
 
 def plain(depth: Depth | None) -> msgspec.Raw:

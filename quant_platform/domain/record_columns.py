@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quant_platform.domain.depth_json import read_depth
+from quant_platform.domain.depth_json import DepthColumns
 from quant_platform.domain.money import PAISE_PER_RUPEE
 from quant_platform.domain.records import (
     NO_DEPTH,
@@ -22,26 +22,30 @@ from quant_platform.domain.ticks import AGGRESSOR_CODES, BarBatch, EnrichedBatch
 _AGGRESSORS = {code: number for number, code in enumerate(AGGRESSOR_CODES)}
 
 
-def tick_batch(records: Sequence[TickAsRead], numbers: Sequence[int], levels: int) -> TickBatch:
+def tick_batch(records: Sequence[TickAsRead], numbers: Sequence[int], depth: DepthColumns, levels: int) -> TickBatch:
     """Ticks of a topic as a batch.
 
     Args:
-        records: in order of processing, their depth plain.
+        records: in order of processing.
         numbers: of their symbols.
-        levels: 5, or 0 for data without depth, whose depth is not looked at.
+        depth: theirs, row by row.
+        levels: 5, or 0 for data without depth.
     """
-    return _ticks(records, numbers, levels, np.array([record.atp or 0.0 for record in records], np.float64))
+    return _ticks(records, numbers, depth, levels, np.array([record.atp or 0.0 for record in records], np.float64))
 
 
-def enriched_batch(records: Sequence[EnrichedAsRead], numbers: Sequence[int], levels: int) -> EnrichedBatch:
+def enriched_batch(
+    records: Sequence[EnrichedAsRead], numbers: Sequence[int], depth: DepthColumns, levels: int
+) -> EnrichedBatch:
     """Enriched ticks of a topic as a batch.
 
     Args:
-        records: in order of processing, their depth plain.
+        records: in order of processing.
         numbers: of their symbols.
-        levels: 5, or 0 for data without depth, whose depth is not looked at.
+        depth: theirs, row by row.
+        levels: 5, or 0 for data without depth.
     """
-    ticks = _ticks(records, numbers, levels, np.zeros(len(records), np.float64))
+    ticks = _ticks(records, numbers, depth, levels, np.zeros(len(records), np.float64))
     bids = np.any((ticks.bid_price > 0) & (ticks.bid_qty > 0), axis=1)
     asks = np.any((ticks.ask_price > 0) & (ticks.ask_qty > 0), axis=1)
     return EnrichedBatch(
@@ -146,6 +150,7 @@ def paise(rupees: Sequence[float]) -> NDArray[np.int32]:
 def _ticks(
     records: Sequence[TickAsRead] | Sequence[EnrichedAsRead],
     numbers: Sequence[int],
+    depth: DepthColumns,
     levels: int,
     atp: NDArray[np.float64],
 ) -> TickBatch:
@@ -157,7 +162,7 @@ def _ticks(
         np.array([record.volume for record in records], np.int64),
         atp,
         np.array([record.flags for record in records], np.uint8),
-        *(column[:, :levels] for column in read_depth([record.depth for record in records])[0]),
+        *(column[:, :levels] for column in depth),
     )
 
 

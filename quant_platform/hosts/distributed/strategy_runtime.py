@@ -44,6 +44,8 @@ from quant_platform.services.strategy_runtime.stream import TradingStream
 SHARED_PARAMETERS = ("rsi_period", "sma_period")
 """Parameters of the features, which all portfolios on one feed share."""
 MOST = 5000
+PIECE = 1000
+"""Records that become columns at a time, before the next ones push them out of the processor's cache."""
 WAIT_S = 0.02
 FAR_AHEAD = 20_000
 """Records of one partition that may wait for the others' clocks; beyond, it is not read on."""
@@ -207,16 +209,10 @@ class StrategyRuntimeService:
 
     def process(self) -> None:
         """Merge, and have the core take what the clocks let go."""
-        for record, content in self._intake.read(self._records):
-            place = record.partition, record.offset
-            if content is None:
-                self._stream.pass_over(*place, 0)
-            elif record.kind == TICK:
-                self._stream.add_tick(*place, content)
-            elif record.kind == CLOCK:
-                self._stream.add_clock(*place, content)
-            else:
-                self._stream.pass_over(*place, content.ts)
+        for start in range(0, len(self._records), PIECE):
+            reads = self._intake.read(self._records[start : start + PIECE])
+            places = [(record.partition, record.offset) for record, _ in reads]
+            self._stream.add(places, [content for _, content in reads], self._intake.depth)
         live = self._plan.live
         self._stream.process(time.time_ns() - round(self._plan.max_data_age_s * NS_PER_SECOND) if live else 0)
 

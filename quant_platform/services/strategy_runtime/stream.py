@@ -1,20 +1,22 @@
 """The runtime behind a bus: partitions of enriched ticks in, one ordered stream through the core, and its state."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from quant_platform.domain.depth_json import DepthColumns
 from quant_platform.domain.errors import LedgerError
 from quant_platform.domain.instruments import SymbolTable
 from quant_platform.domain.record_columns import enriched_batch
 from quant_platform.domain.records import ClockRecord, EnrichedAsRead
 from quant_platform.domain.session import ist_date, session_on
-from quant_platform.domain.ticks import LATE, LEVELS, NOT_FED, EnrichedBatch, TickBatch
+from quant_platform.domain.ticks import LATE, LEVELS, NOT_FED, EnrichedBatch
 from quant_platform.services.strategy_runtime.merge import Merge
 from quant_platform.services.strategy_runtime.runtime import StrategyRuntime
+from quant_platform.services.strategy_runtime.waiting import WaitingRows, rows_of
 
 COUNTS_FROM = 0
 """The partition whose clocks carry the market's counters: every partition has the same clocks."""
@@ -50,6 +52,7 @@ class TradingStream:
         self._counted_before = counted_before
         self._seen = {"ticks": 0, "late": 0, "duplicates": 0, "implausible": 0}
         self._merge = Merge({})
+        self._waiting = WaitingRows()
         self._close_ns = 0  # end of the session under way; 0: none is
         self._passed_ns = 0  # market time that the core knows of
         self.is_over = False
@@ -57,6 +60,7 @@ class TradingStream:
     def begin(self, start: Mapping[int, int], watermark: int) -> None:
         """Name the partitions, where each is read from, and the market time (ns UTC) that everything before bears."""
         self._merge = Merge(start, watermark)
+        self._waiting = WaitingRows()
         self._passed_ns = watermark
 
     @property
@@ -78,17 +82,27 @@ class TradingStream:
         """Partitions of which more records than this wait for the clocks of others."""
         return self._merge.far_ahead(most)
 
-    def add_tick(self, partition: int, offset: int, tick: EnrichedAsRead) -> None:
-        """A partition's next record: a tick."""
-        self._merge.add(partition, offset, tick.ts, tick.symbol, tick)
+    def add(self, places: Iterable[tuple[int, int]], contents: Sequence[Any], depth: DepthColumns) -> None:
+        """Take the next records of partitions.
 
-    def add_clock(self, partition: int, offset: int, clock: ClockRecord) -> None:
-        """A partition's next record: a clock."""
-        self._merge.add_clock(partition, offset, clock.ts, clock if partition == COUNTS_FROM else None)
-
-    def pass_over(self, partition: int, offset: int, ts: int) -> None:
-        """A partition's next record: one that does not concern trading."""
-        self._merge.add(partition, offset, ts, "", None)
+        Args:
+            places: partition and offset of each.
+            contents: of each: an enriched tick, a clock, a record that does not concern trading, or None for one that
+                nobody could read.
+            depth: of the ticks among them, row by row.
+        """
+        ticks = [content for content in contents if type(content) is EnrichedAsRead]
+        numbers = [self._number(tick.symbol) for tick in ticks]
+        row = self._waiting.add(enriched_batch(ticks, numbers, depth, self._levels)) if ticks else 0
+        merge = self._merge
+        for (partition, offset), content in zip(places, contents, strict=True):
+            if type(content) is EnrichedAsRead:
+                merge.add(partition, offset, content.ts, content.symbol, row)
+                row += 1
+            elif type(content) is ClockRecord:
+                merge.add_clock(partition, offset, content.ts, content if partition == COUNTS_FROM else None)
+            else:
+                merge.add(partition, offset, 0 if content is None else content.ts, "", None)
 
     def process(self, stale_before: int = 0) -> None:
         """Take all that the clocks have let go, and let time pass to them.
@@ -101,9 +115,8 @@ class TradingStream:
         for clock in released:
             if type(clock) is ClockRecord:
                 self._count(clock)
-        ticks = [tick for tick in released if type(tick) is EnrichedAsRead]
-        if ticks:
-            self._take(ticks, stale_before)
+        if rows := [row for row in released if type(row) is int]:
+            self._take(self._waiting.take(rows), stale_before)
         if self._merge.watermark > before:
             self._pass_time(self._merge.watermark)
 
@@ -114,14 +127,13 @@ class TradingStream:
         self._seen["implausible"] = clock.implausible - self._counted_before[1]
         self.is_over = clock.last
 
-    def _take(self, ticks: Sequence[EnrichedAsRead], stale_before: int) -> None:
-        batch = enriched_batch(ticks, [self._number(tick.symbol) for tick in ticks], self._levels)
-        self._seen["ticks"] += len(ticks)
+    def _take(self, batch: EnrichedBatch, stale_before: int) -> None:
+        self._seen["ticks"] += batch.ticks.ts.size
         self._seen["late"] += int(np.count_nonzero(batch.ticks.flags & LATE))
         while batch.ticks.ts.size:
             stop = self._end_of_session(batch)
-            self._runtime.on_ticks(_rows(batch, slice(0, stop)), stale_before)
-            batch = _rows(batch, slice(stop, None))
+            self._runtime.on_ticks(rows_of(batch, slice(0, stop)), stale_before)
+            batch = rows_of(batch, slice(stop, None))
             if batch.ticks.ts.size:
                 self._pass_time(self._close_ns)
 
@@ -183,8 +195,3 @@ class TradingStream:
         self._close_ns = stored["close_ns"]
         self.is_over = stored["is_over"]
         self._runtime.restore(stored["runtime"])
-
-
-def _rows(batch: EnrichedBatch, rows: slice) -> EnrichedBatch:
-    ticks = TickBatch._make(column[rows] for column in batch.ticks)
-    return EnrichedBatch._make((ticks, *(column[rows] for column in batch[1:])))

@@ -4,6 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from quant_platform.domain.depth_json import read_depth
 from quant_platform.domain.records import ClockRecord, EnrichedAsRead
 from quant_platform.domain.ticks import OUT_OF_SESSION
 from quant_platform.services.strategy_runtime.stream import TradingStream
@@ -35,10 +36,8 @@ def test_a_tick_that_comes_after_the_close_of_its_session_does_not_open_it_again
     stream = TradingStream(rig.runtime, rig.table, lambda _: False, depth=False)
     stream.begin({0: 0}, 0)
     for offset, record in enumerate(COMES_LATE):
-        if isinstance(record, ClockRecord):
-            stream.add_clock(0, offset, record)
-        else:
-            stream.add_tick(0, offset, record)
+        depths = [record.depth] if isinstance(record, EnrichedAsRead) else []
+        stream.add([(0, offset)], [record], read_depth(depths)[0])
         if offset % at_once == at_once - 1:
             stream.process()
     stream.process()

@@ -32,7 +32,8 @@ _MARKET = frozenset({TickAsRead, EnrichedAsRead, FeaturesRecord, BarsRecord, Clo
 _TICKS = frozenset({TickAsRead, EnrichedAsRead, FeaturesRecord})
 _WHOLE: dict[type[Any], Reader] = {TickAsRead: Reader(TickRecord), EnrichedAsRead: Reader(EnrichedRecord)}
 """How a record is read whose depth is not plain."""
-_FIRST_NS = midnight_ns(FIRST_DAY)
+FIRST_NS = midnight_ns(FIRST_DAY)
+"""Stamps before it are before the exchange calendar begins, and no core can take them."""
 
 _log = structlog.get_logger(__name__)
 
@@ -74,7 +75,7 @@ class Intake:
             else:
                 content = reader.read(record.value)
             schema = type(content)
-            if schema not in _TICKS or content.symbol not in symbols or content.ts < _FIRST_NS:  # as hardly any are
+            if schema not in _TICKS or content.symbol not in symbols or content.ts < FIRST_NS:  # as hardly any are
                 content = self._judged(content)
                 if type(content) is Unreadable:
                     unreadable.append(len(found))
@@ -105,7 +106,7 @@ class Intake:
         """What was understood, or why no core can take it."""
         if type(content) not in _MARKET:
             return content
-        if content.ts < _FIRST_NS:
+        if content.ts < FIRST_NS:
             return Unreadable(f"time {content.ts} is before {FIRST_DAY}, where the exchange calendar begins")
         symbol = getattr(content, "symbol", None)
         if symbol is not None and symbol not in self._symbols:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 from quant_platform.domain import topics
@@ -20,12 +21,13 @@ from quant_platform.domain.records import (
 from quant_platform.hosts import process
 from quant_platform.hosts.config import Settings
 from quant_platform.hosts.distributed import connections
+from quant_platform.hosts.distributed.enriched_intake import EnrichedIntake
 from quant_platform.hosts.distributed.intake import Intake, count_read
 from quant_platform.hosts.health import Health
 from quant_platform.hosts.options import ServiceOptions
 from quant_platform.ports.bus import Bus, GroupReader, Offsets, Record, TransactionalWriter
 from quant_platform.ports.series_store import CANDLES_1M, OPTION_GREEKS, TICKS, SeriesWriter, Table
-from quant_platform.services.market_persistor.rows import candle_rows, greeks_rows, tick_rows
+from quant_platform.services.market_persistor.rows import candle_rows, greeks_rows, tick_rows, tick_rows_of
 
 NAME = "market_persistor"
 
@@ -132,8 +134,6 @@ class MarketPersistorService:
         """See that QuestDB is there, then join the groups."""
         self._store = self._connect()  # first, because an address that cannot be read needs no Kafka to be found
         self._closing.append(self._store.close)
-        self._pool = ThreadPoolExecutor(1, "store")
-        self._closing.append(self._pool.shutdown)
         self._bus.ensure([each.topic for each in INPUTS])
         self._show_unstored()
         self._store.prepare()
@@ -141,40 +141,38 @@ class MarketPersistorService:
         for each in INPUTS:
             self._inlets.append(_Inlet(self._bus, each, self._instance, self._health))
             self._closing.append(self._inlets[-1].close)
+        self._pool = ThreadPoolExecutor(1, "rows")
+        self._closing.append(partial(self._pool.shutdown, cancel_futures=True))
 
     def poll(self) -> None:
         """Take the first records of a turn, or wait a moment for them."""
         self._take_until = time.monotonic() + self._flush_s
         self._rows: list[_Rows] = []
-        self._writing: list[Future[None]] = []
+        self._under_way: list[Future[None]] = []
         ticks, greeks = self._inlets
-        ticks.take(PIECE, self._flush_s)
+        ticks.take(min(PIECE, self._flush_rows), self._flush_s)
         greeks.take(self._flush_rows, 0.0)
 
     def process(self) -> None:
-        """Make rows of the records, and of further ticks while they come: as many as a flush writes, or its time long.
+        """Have rows made of the records, and of further ticks while they come: as many as a flush writes, or its time.
 
-        Records that cannot be rows are set aside. The first rows are written while the rest is read.
+        Another thread does it meanwhile, and writes what is enough; records that cannot be rows are set aside.
         """
         ticks, greeks = self._inlets
-        self._rows += _rows_of(greeks.contents())
+        self._have_done(partial(self._read, greeks, greeks.records))
         while ticks.records:
-            self._rows += _rows_of(ticks.contents())
-            if len(self._rows) >= WRITTEN_PIECES:
-                self.store()
+            self._have_done(partial(self._read, ticks, ticks.records))
             wait_s = self._take_until - time.monotonic()
             ticks.take(min(PIECE, self._flush_rows - ticks.taken) if wait_s > 0 else 0, wait_s)
         self._show_lag()
 
     def store(self) -> None:
-        """Have the rows written."""
-        if self._rows:
-            self._writing.append(self._pool.submit(self._write, self._rows))
-            self._rows = []
+        """Have the rest of the rows written."""
+        self._have_done(self._write)
 
     def flush(self) -> None:
         """Return when the rows are durable."""
-        for each in self._writing:
+        for each in self._under_way:
             each.result()
 
     def commit(self) -> None:
@@ -187,12 +185,29 @@ class MarketPersistorService:
         while self._closing:
             self._closing.pop()()
 
-    def _write(self, several: Sequence[_Rows]) -> None:
-        for table, rows in several:
+    def _have_done(self, work: Callable[[], None]) -> None:
+        """Have the other thread do it after all before, unless something of that failed: then the turn is lost."""
+        before = self._under_way[-1] if self._under_way else None
+
+        def do() -> None:
+            if before is not None:
+                before.result()
+            work()
+
+        self._under_way.append(self._pool.submit(do))
+
+    def _read(self, inlet: "_Inlet", records: Sequence[Record]) -> None:
+        self._rows += inlet.rows_of(records)
+        if len(self._rows) >= WRITTEN_PIECES:
+            self._write()
+
+    def _write(self) -> None:
+        for table, rows in self._rows:
             self._store.append(table, rows)
         self._store.flush()
-        for table, rows in several:
+        for table, rows in self._rows:
             self._stored.labels(table.name).inc(rows.timestamp.size)
+        self._rows = []
 
     def _show_lag(self) -> None:
         for each, inlet in zip(INPUTS, self._inlets, strict=True):
@@ -225,7 +240,8 @@ class _Inlet:
         except BaseException:
             self._writer.close()
             raise
-        self._intake = Intake(source.readers, self._writer, health)
+        intake = EnrichedIntake if source.topic is topics.ENRICHED_TICKS else Intake
+        self._intake: EnrichedIntake | Intake = intake(source.readers, self._writer, health)
         self._committed: Offsets = {}
         self._is_interrupted = False
 
@@ -241,9 +257,17 @@ class _Inlet:
         self.taken += len(self.records)
         count_read(self.records, self._health)
 
-    def contents(self) -> list[Any]:
-        """What the records taken last say, without those that were set aside."""
-        return [content for _, content in self._intake.read(self.records) if content is not None]
+    def rows_of(self, records: Sequence[Record]) -> list[_Rows]:
+        """The rows that records make; those that cannot be rows are set aside."""
+        if not records:
+            return []
+        if isinstance(self._intake, Intake):
+            return _rows_of([content for _, content in self._intake.read(records)])
+        columns, is_row, others = self._intake.read(records)
+        rows = _rows_of([content for _, content in others])
+        if is_row.any():
+            rows.append((TICKS, tick_rows_of(columns.select(is_row), self._intake.names)))
+        return rows
 
     def commit(self) -> None:
         """Commit what was read and the marks of transactions behind it: at rest the group is at the very end."""

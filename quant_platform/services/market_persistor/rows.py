@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from quant_platform.domain.enriched_json import EnrichedColumns
 from quant_platform.domain.money import PAISE_PER_RUPEE
 from quant_platform.domain.records import BarsRecord, FeaturesRecord, GreeksRecord
-from quant_platform.domain.ticks import EnrichedBatch
+from quant_platform.domain.ticks import AGGRESSOR_CODES, EnrichedBatch
 from quant_platform.ports.series_store import CandleRows, GreeksRows, Labels, TickRows
 
 Columns = dict[str, NDArray[np.generic]]
@@ -69,6 +70,13 @@ def tick_rows(records: Sequence[FeaturesRecord]) -> TickRows:
         Labels.of([record.aggressor for record in records]),
         np.array([record.flags for record in records], np.uint8),
     )
+
+
+def tick_rows_of(columns: EnrichedColumns, names: Sequence[str]) -> TickRows:
+    """The same of columns, whose symbols have these names by number."""
+    symbol, aggressor = Labels(columns.symbol, names), Labels(columns.aggressor.astype(np.int32), AGGRESSOR_CODES)
+    numbers = (columns.vwap, columns.rsi, columns.obi, columns.sma, columns.spread)
+    return TickRows(columns.ts, symbol, columns.seq, columns.ltp, columns.volume, *numbers, aggressor, columns.flags)
 
 
 def greeks_rows(records: Sequence[GreeksRecord]) -> GreeksRows:

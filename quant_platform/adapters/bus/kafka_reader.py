@@ -28,7 +28,7 @@ _CONSUMER = {
     # Little of each partition at a time: who reads a backlog gets it nearly in order of time, which is what a merge
     # waits for and what a table of time series takes fastest, and what waits in the client fits the caches.
     "max.partition.fetch.bytes": 128 * 1024,
-    "queued.min.messages": 2000,
+    "queued.min.messages": 10_000,
     "max.poll.interval.ms": _MAX_POLL_MS,
     "log_level": 0,
 }

@@ -34,6 +34,8 @@ NAME = "market_persistor"
 
 PIECE = 2000
 """Records that become rows at a time, before the next ones push them out of the processor's cache."""
+ENOUGH = 20_000
+"""Records with which a flush waits for more only where there are more: larger ones are cheaper."""
 WRITTEN_PIECES = 25
 """Pieces that are written at a time: the server pays for every commit."""
 
@@ -105,7 +107,7 @@ class MarketPersistorService:
         health: of this process.
         instance: name of this instance, the same after a restart and another's never.
         flush_rows: records of a topic that a turn takes at most.
-        flush_s: how long it waits for so many.
+        flush_s: how long it waits for :data:`ENOUGH`, or goes on taking what is there.
     """
 
     def __init__(
@@ -154,7 +156,7 @@ class MarketPersistorService:
         greeks.take(self._flush_rows, 0.0)
 
     def process(self) -> None:
-        """Have rows made of the records, and of further ticks while they come: as many as a flush writes, or its time.
+        """Have rows made of the records, and of further ticks while they come, as many as a flush takes or waits for.
 
         Another thread does it meanwhile, and writes what is enough; records that cannot be rows are set aside.
         """
@@ -162,8 +164,9 @@ class MarketPersistorService:
         self._have_done(partial(self._read, greeks, greeks.records))
         while ticks.records:
             self._have_done(partial(self._read, ticks, ticks.records))
-            wait_s = self._take_until - time.monotonic()
-            ticks.take(min(PIECE, self._flush_rows - ticks.taken) if wait_s > 0 else 0, wait_s)
+            left_s = self._take_until - time.monotonic()
+            wait_s = left_s if ticks.taken < ENOUGH or ticks.reader.lag() else 0.0
+            ticks.take(min(PIECE, self._flush_rows - ticks.taken) if left_s > 0 else 0, wait_s)
         self._show_lag()
 
     def store(self) -> None:

@@ -18,11 +18,14 @@ import psutil
 
 from benchmarks import figure, stream
 from benchmarks.figure import Figure, Goal, Limit, Run
+from benchmarks.made_up import names
 from benchmarks.stream import Cost
 from quant_platform.adapters.bus.kafka import KafkaBus
 from quant_platform.adapters.ticks.questdb import QuestdbWriter
 from quant_platform.adapters.ticks.questdb_http import QuestdbHttp, address_of
 from quant_platform.adapters.ticks.series_rows import picked
+from quant_platform.domain.enriched_json import EnrichedColumns, KnownSymbols, read_enriched
+from quant_platform.domain.records import encode
 from quant_platform.domain.topics import ENRICHED_TICKS
 from quant_platform.ports.series_store import TICKS, TickRows
 from quant_platform.services.market_persistor.rows import tick_rows
@@ -31,6 +34,8 @@ NAME = "market_persistor into QuestDB, rows visible"
 GOAL = Goal(0.5, 0.8, "ratio")
 FLUSHES = (20_000, 50_000, 100_000)
 GROUP = "market_persistor"
+ROWS_AT_LEAST = 0.999
+"""Of the made-up ticks, whose features have an exponent now and then."""
 
 
 class Table:
@@ -93,13 +98,22 @@ def ours(table: Table, bus: KafkaBus, environment: Mapping[str, str]) -> Cost:
         return table.watched(process)
 
 
+def _read(count: int) -> tuple[EnrichedColumns, tuple[str, ...]]:
+    known = KnownSymbols()
+    known.add(names(stream.SYMBOLS))
+    values = [encode(record) for records in stream.enriched(count) for record in records]
+    columns, is_read = read_enriched(values, known)
+    assert is_read.mean() > ROWS_AT_LEAST
+    return columns, known.names
+
+
 def measure(run: Run) -> Iterator[Figure]:
     """Rows visible per second, in turns with all sizes of flush."""
     count = run.size(800_000, 100_000)
     with stream.servers("kafka", "questdb") as environment:
         bus = stream.bus_of(environment)
         stream.publish(bus, ENRICHED_TICKS, stream.enriched(count))
-        rows = tick_rows([record for records in stream.enriched(count) for record in records])
+        rows = tick_rows(*_read(count))
         table = Table(environment["QUESTDB_HTTP_URL"], count)
         service: list[Cost] = []
         limits: dict[int, list[Cost]] = {size: [] for size in FLUSHES}

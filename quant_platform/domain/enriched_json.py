@@ -4,15 +4,16 @@ What stands as our own services write it is read here: no spaces, fields in the 
 exponent, a symbol that is known. Whatever else JSON and the schema allow is left to the schema's reader.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quant_platform.domain.depth_json import DepthColumns, depth_at, no_depth
+from quant_platform.domain.depth_json import DepthColumns, depth_at, no_depth, read_depth
 from quant_platform.domain.number_json import BAD, past, real, whole_number
-from quant_platform.domain.records import MAX_PRICE, MAX_RECORD_BYTES
+from quant_platform.domain.records import MAX_PRICE, MAX_RECORD_BYTES, NO_DEPTH, FeaturesRecord
 from quant_platform.domain.ticks import AGGRESSOR_CODES
 from quant_platform.kernel import kernel
 
@@ -61,6 +62,7 @@ class KnownSymbols:
 
     def __init__(self) -> None:
         self.names: tuple[str, ...] = ()
+        self._numbers: dict[str, int] = {}
         self.slots = np.full(2, BAD, np.int32)
         self.text = np.zeros(0, np.uint8)
         self.ends = np.zeros(1, np.int64)  # each behind the one before it, from 0 on
@@ -72,10 +74,19 @@ class KnownSymbols:
             return
         spelled = [name.encode() for name in both]
         self.names = both
+        self._numbers = {name: number for number, name in enumerate(both)}
         self.text = np.frombuffer(b"".join(spelled), np.uint8)
         self.ends = np.cumsum(np.array([0, *map(len, spelled)], np.int64))
         self.slots = np.full(4 << len(spelled).bit_length(), BAD, np.int32)
         _fill(self.slots, self.text, self.ends)
+
+    def number(self, name: str) -> int:
+        """The number of a symbol.
+
+        Raises:
+            KeyError: it has none.
+        """
+        return self._numbers[name]
 
 
 @kernel
@@ -170,3 +181,16 @@ def read_enriched(values: Sequence[bytes], known: KnownSymbols) -> tuple[Enriche
     text = np.frombuffer(b"".join(values), np.uint8)
     ends = np.cumsum(np.fromiter(map(len, values), np.int64, n))
     return columns, _read(text, ends, known.slots, known.text, known.ends, columns)
+
+
+def fill_in(columns: EnrichedColumns, row: int, record: FeaturesRecord, known: KnownSymbols) -> None:
+    """Fill a row in with a record that was read in another way; its symbol is known, and its depth plain."""
+    features = (math.nan if value is None else value for value in (getattr(record, name) for name in FEATURES))
+    number, code = known.number(record.symbol), AGGRESSOR_CODES.index(record.aggressor)
+    values = (record.ts, number, record.seq, record.ltp, record.volume, *features, code, record.flags)
+    plain_columns: Sequence[Any] = columns[:-1]
+    for column, value in zip(plain_columns, values, strict=True):
+        column[row] = value
+    depth, _ = read_depth([getattr(record, "depth", NO_DEPTH)])
+    for levels, read in zip(columns.depth, depth, strict=True):
+        levels[row] = read[0]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from quant_platform.domain.enriched_json import EnrichedColumns, KnownSymbols, read_enriched
+from quant_platform.domain.enriched_json import EnrichedColumns, KnownSymbols, fill_in, read_enriched
 from quant_platform.domain.records import TICK, FeaturesRecord, Reader
 from quant_platform.domain.topics import SCHEMA_VERSION
 from quant_platform.hosts.distributed.intake import FIRST_NS, Intake, Read
@@ -17,9 +17,9 @@ from quant_platform.ports.bus import Record, RecordWriter
 class EnrichedRead(NamedTuple):
     """What was understood of some records."""
 
-    columns: EnrichedColumns  # a row for every record
-    is_row: NDArray[np.bool_]  # whether the row counts
-    others: list[Read]  # the records whose row does not count, in order
+    ticks: EnrichedColumns  # one row each, in order
+    is_tick: NDArray[np.bool_]  # of every record, whether it is one of them
+    others: list[Read]  # the other records, in order
 
 
 class EnrichedIntake:
@@ -41,10 +41,16 @@ class EnrichedIntake:
         return self._known.names
 
     def read(self, records: Sequence[Record]) -> EnrichedRead:
-        """Every record, as a row or one by one; those that cannot be read go to the dead letters."""
-        columns, is_row = read_enriched([record.value for record in records], self._known)
-        is_row &= columns.ts >= FIRST_NS
-        is_row &= [record.kind == TICK and record.schema == SCHEMA_VERSION for record in records]
-        others = self._intake.read([records[place] for place in np.flatnonzero(~is_row).tolist()])
+        """Every record, as a row or as it is; those that cannot be read go to the dead letters."""
+        columns, is_tick = read_enriched([record.value for record in records], self._known)
+        is_tick &= columns.ts >= FIRST_NS
+        is_tick &= [record.kind == TICK and record.schema == SCHEMA_VERSION for record in records]
+        places = np.flatnonzero(~is_tick).tolist()
+        others = self._intake.read([records[place] for place in places])
         self._known.add(content.symbol for _, content in others if isinstance(content, FeaturesRecord))
-        return EnrichedRead(columns, is_row, others)
+        for place, (_, content) in zip(places, others, strict=True):
+            if isinstance(content, FeaturesRecord):
+                fill_in(columns, place, content, self._known)
+                is_tick[place] = True
+        rest = [each for each in others if not isinstance(each.content, FeaturesRecord)]
+        return EnrichedRead(columns.select(is_tick), is_tick, rest)

@@ -27,7 +27,7 @@ from quant_platform.hosts.health import Health
 from quant_platform.hosts.options import ServiceOptions
 from quant_platform.ports.bus import Bus, GroupReader, Offsets, Record, TransactionalWriter
 from quant_platform.ports.series_store import CANDLES_1M, OPTION_GREEKS, TICKS, SeriesWriter, Table
-from quant_platform.services.market_persistor.rows import candle_rows, greeks_rows, tick_rows, tick_rows_of
+from quant_platform.services.market_persistor.rows import candle_rows, greeks_rows, tick_rows
 
 NAME = "market_persistor"
 
@@ -58,7 +58,6 @@ INPUTS = (
 )
 
 _STORED: tuple[tuple[type[Any], Table[Any], Callable[[list[Any]], Any]], ...] = (
-    (FeaturesRecord, TICKS, tick_rows),
     (BarsRecord, CANDLES_1M, candle_rows),
     (GreeksRecord, OPTION_GREEKS, greeks_rows),
 )
@@ -266,10 +265,10 @@ class _Inlet:
             return []
         if isinstance(self._intake, Intake):
             return _rows_of([content for _, content in self._intake.read(records)])
-        columns, is_row, others = self._intake.read(records)
+        ticks, _, others = self._intake.read(records)
         rows = _rows_of([content for _, content in others])
-        if is_row.any():
-            rows.append((TICKS, tick_rows_of(columns.select(is_row), self._intake.names)))
+        if ticks.ts.size:
+            rows.append((TICKS, tick_rows(ticks, self._intake.names)))
         return rows
 
     def commit(self) -> None:

@@ -25,7 +25,8 @@ from quant_platform.domain.topics import ENRICHED_TICKS, ORDER_EVENTS
 from quant_platform.hosts import process
 from quant_platform.hosts.config import Settings
 from quant_platform.hosts.distributed import connections
-from quant_platform.hosts.distributed.intake import Intake, count_read
+from quant_platform.hosts.distributed.enriched_intake import EnrichedIntake
+from quant_platform.hosts.distributed.intake import count_read
 from quant_platform.hosts.distributed.lookups import LookupWriter
 from quant_platform.hosts.distributed.order_events import order_events
 from quant_platform.hosts.faults import fault_point
@@ -39,7 +40,7 @@ from quant_platform.protocol.upstox.paths import API_HOST
 from quant_platform.services.strategy_runtime.runtime import StrategyRuntime
 from quant_platform.services.strategy_runtime.schema import DEFAULT_CAPITAL, TradingSettings
 from quant_platform.services.strategy_runtime.strategy import Strategy
-from quant_platform.services.strategy_runtime.stream import TradingStream
+from quant_platform.services.strategy_runtime.stream import Ticks, TradingStream
 
 SHARED_PARAMETERS = ("rsi_period", "sma_period")
 """Parameters of the features, which all portfolios on one feed share."""
@@ -194,7 +195,7 @@ class StrategyRuntimeService:
         self._committed, self._committed_at = self._stream.watermark, time.monotonic()
         self._writer: RecordWriter = self._bus.writer()
         self._closing.append(self._writer.close)
-        self._intake = Intake(_READERS, self._writer, self._health)
+        self._intake = EnrichedIntake(_READERS, self._writer, self._health)
         self._reader: RecordReader = self._bus.reader(ENRICHED_TICKS.name, places)
         self._closing.append(self._reader.close)
         self._has_events = True  # an earlier process may have left some
@@ -210,9 +211,11 @@ class StrategyRuntimeService:
     def process(self) -> None:
         """Merge, and have the core take what the clocks let go."""
         for start in range(0, len(self._records), PIECE):
-            reads = self._intake.read(self._records[start : start + PIECE])
-            places = [(record.partition, record.offset) for record, _ in reads]
-            self._stream.add(places, [content for _, content in reads], self._intake.depth)
+            records = self._records[start : start + PIECE]
+            columns, which, others = self._intake.read(records)
+            places = [(record.partition, record.offset) for record in records]
+            ticks = Ticks(columns, self._intake.names, which)
+            self._stream.add(places, ticks, [content for _, content in others])
         live = self._plan.live
         self._stream.process(time.time_ns() - round(self._plan.max_data_age_s * NS_PER_SECOND) if live else 0)
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from quant_platform.domain.enriched_json import EnrichedColumns
 from quant_platform.domain.money import PAISE_PER_RUPEE
-from quant_platform.domain.records import BarsRecord, FeaturesRecord, GreeksRecord
+from quant_platform.domain.records import BarsRecord, GreeksRecord
 from quant_platform.domain.ticks import AGGRESSOR_CODES, EnrichedBatch
 from quant_platform.ports.series_store import CandleRows, GreeksRows, Labels, TickRows
 
@@ -54,29 +54,16 @@ def _rupees(paise: NDArray[np.int32]) -> NDArray[np.float64]:
     return paise / np.float64(PAISE_PER_RUPEE)
 
 
-def tick_rows(records: Sequence[FeaturesRecord]) -> TickRows:
-    """Rows of ``ticks``: every record as it came, late and out-of-session ones included (``flags`` tells them)."""
-    return TickRows(
-        _integers([record.ts for record in records]),
-        Labels.of([record.symbol for record in records]),
-        _integers([record.seq for record in records]),
-        _numbers([record.ltp for record in records]),
-        _integers([record.volume for record in records]),
-        _numbers([record.vwap for record in records]),
-        _numbers([record.rsi for record in records]),
-        _numbers([record.obi for record in records]),
-        _numbers([record.sma for record in records]),
-        _numbers([record.spread for record in records]),
-        Labels.of([record.aggressor for record in records]),
-        np.array([record.flags for record in records], np.uint8),
-    )
+def tick_rows(columns: EnrichedColumns, names: Sequence[str]) -> TickRows:
+    """Rows of ``ticks``: every record as it came, late and out-of-session ones included (``flags`` tells them).
 
-
-def tick_rows_of(columns: EnrichedColumns, names: Sequence[str]) -> TickRows:
-    """The same of columns, whose symbols have these names by number."""
+    Args:
+        columns: of the records.
+        names: of the symbols, by the numbers that stand there.
+    """
     symbol, aggressor = Labels(columns.symbol, names), Labels(columns.aggressor.astype(np.int32), AGGRESSOR_CODES)
-    numbers = (columns.vwap, columns.rsi, columns.obi, columns.sma, columns.spread)
-    return TickRows(columns.ts, symbol, columns.seq, columns.ltp, columns.volume, *numbers, aggressor, columns.flags)
+    features = (columns.vwap, columns.rsi, columns.obi, columns.sma, columns.spread)
+    return TickRows(columns.ts, symbol, columns.seq, columns.ltp, columns.volume, *features, aggressor, columns.flags)
 
 
 def greeks_rows(records: Sequence[GreeksRecord]) -> GreeksRows:

@@ -1,17 +1,18 @@
 """The runtime behind a bus: partitions of enriched ticks in, one ordered stream through the core, and its state."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from itertools import count
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from quant_platform.domain.depth_json import DepthColumns
+from quant_platform.domain.enriched_json import EnrichedColumns
 from quant_platform.domain.errors import LedgerError
 from quant_platform.domain.instruments import SymbolTable
 from quant_platform.domain.record_columns import enriched_batch
-from quant_platform.domain.records import ClockRecord, EnrichedAsRead
+from quant_platform.domain.records import ClockRecord
 from quant_platform.domain.session import ist_date, session_on
 from quant_platform.domain.ticks import LATE, LEVELS, NOT_FED, EnrichedBatch
 from quant_platform.services.strategy_runtime.merge import Merge
@@ -22,6 +23,14 @@ COUNTS_FROM = 0
 """The partition whose clocks carry the market's counters: every partition has the same clocks."""
 
 Counts = tuple[int, int]
+
+
+class Ticks(NamedTuple):
+    """Enriched ticks among records of the bus."""
+
+    columns: EnrichedColumns  # of the ticks, in order
+    names: Sequence[str]  # symbols, by the numbers in the columns; from call to call only more of them
+    which: NDArray[np.bool_]  # of all records, those that are ticks
 
 
 class TradingStream:
@@ -53,6 +62,7 @@ class TradingStream:
         self._seen = {"ticks": 0, "late": 0, "duplicates": 0, "implausible": 0}
         self._merge = Merge({})
         self._waiting = WaitingRows()
+        self._numbers = np.zeros(0, np.int32)  # in the table, of the names that ticks come with
         self._close_ns = 0  # end of the session under way; 0: none is
         self._passed_ns = 0  # market time that the core knows of
         self.is_over = False
@@ -82,27 +92,38 @@ class TradingStream:
         """Partitions of which more records than this wait for the clocks of others."""
         return self._merge.far_ahead(most)
 
-    def add(self, places: Iterable[tuple[int, int]], contents: Sequence[Any], depth: DepthColumns) -> None:
+    def add(self, places: Sequence[tuple[int, int]], ticks: Ticks, others: Iterable[Any]) -> None:
         """Take the next records of partitions.
 
         Args:
             places: partition and offset of each.
-            contents: of each: an enriched tick, a clock, a record that does not concern trading, or None for one that
+            ticks: those that are enriched ticks.
+            others: those that are not, in order: a clock, a record that does not concern trading, or None for one that
                 nobody could read.
-            depth: of the ticks among them, row by row.
         """
-        ticks = [content for content in contents if type(content) is EnrichedAsRead]
-        numbers = [self._number(tick.symbol) for tick in ticks]
-        row = self._waiting.add(enriched_batch(ticks, numbers, depth, self._levels)) if ticks else 0
-        merge = self._merge
-        for (partition, offset), content in zip(places, contents, strict=True):
-            if type(content) is EnrichedAsRead:
-                merge.add(partition, offset, content.ts, content.symbol, row)
-                row += 1
-            elif type(content) is ClockRecord:
-                merge.add_clock(partition, offset, content.ts, content if partition == COUNTS_FROM else None)
+        columns, names = ticks.columns, ticks.names
+        first = self._keep(ticks) if columns.ts.size else 0
+        stamped = zip(columns.ts.tolist(), map(names.__getitem__, columns.symbol.tolist()), count(first), strict=False)
+        rest, merge = iter(others), self._merge
+        for (partition, offset), is_tick in zip(places, ticks.which.tolist(), strict=True):
+            if is_tick:
+                ts, symbol, row = next(stamped)
+                merge.add(partition, offset, ts, symbol, row)
             else:
-                merge.add(partition, offset, 0 if content is None else content.ts, "", None)
+                self._add_other(partition, offset, next(rest))
+
+    def _keep(self, ticks: Ticks) -> int:
+        """Keep ticks until the clocks let them go; gives the number of the first one's row."""
+        unknown = ticks.names[self._numbers.size :]
+        if unknown:
+            self._numbers = np.append(self._numbers, np.array([self._number(name) for name in unknown], np.int32))
+        return self._waiting.add(enriched_batch(ticks.columns, self._numbers[ticks.columns.symbol], self._levels))
+
+    def _add_other(self, partition: int, offset: int, content: Any) -> None:
+        if type(content) is ClockRecord:
+            self._merge.add_clock(partition, offset, content.ts, content if partition == COUNTS_FROM else None)
+        else:
+            self._merge.add(partition, offset, 0 if content is None else content.ts, "", None)
 
     def process(self, stale_before: int = 0) -> None:
         """Take all that the clocks have let go, and let time pass to them.

@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 
 from quant_platform.domain.enriched_json import EnrichedColumns, KnownSymbols, fill_in, read_enriched
 from quant_platform.domain.records import Depth, EnrichedRecord, Reader, encode
-from quant_platform.domain.ticks import AGGRESSOR_CODES, LEVELS
+from quant_platform.domain.ticks import AGGRESSOR_CODES, LEVELS, MAX_LEVEL_QUANTITY
 
 NAMES = [f"NSE_EQ:SYMBOL{number}" for number in range(40)]
 CHANGES = [b"", b"0", b"9", b".", b",", b"-", b"e1", b'"', b"}", b" ", b"null", b"N"]
@@ -61,9 +61,13 @@ def row(columns: EnrichedColumns, number: int, symbols: KnownSymbols) -> Enriche
 
 
 def filled_up(record: EnrichedRecord) -> EnrichedRecord:
-    """A record with all levels, those that are none as zeros."""
+    """A record with five levels a side in the units of the columns, those that are none as zeros."""
     depth = record.depth or Depth([], [])
-    bids, asks = ((list(side) + [(0.0, 0)] * LEVELS)[:LEVELS] for side in (depth.bids, depth.asks))
+    bids, asks = (
+        [(round(price * 100) / 100, min(quantity, MAX_LEVEL_QUANTITY)) for price, quantity in side][:LEVELS]
+        + [(0.0, 0)] * (LEVELS - len(side))
+        for side in (depth.bids, depth.asks)
+    )
     return msgspec.structs.replace(record, depth=Depth(bids, asks))
 
 

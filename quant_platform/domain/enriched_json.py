@@ -64,7 +64,7 @@ class KnownSymbols:
         self.names: tuple[str, ...] = ()
         self._numbers: dict[str, int] = {}
         self.slots = np.full(2, BAD, np.int32)
-        self.text = np.zeros(0, np.uint8)
+        self.text = np.frombuffer(b"", np.uint8)  # read-only as all later ones: a kernel is compiled for each kind
         self.ends = np.zeros(1, np.int64)  # each behind the one before it, from 0 on
 
     def add(self, names: Iterable[str]) -> None:

@@ -21,6 +21,7 @@ from quant_platform.hosts.health import Health
 from quant_platform.hosts.options import ServiceOptions
 from quant_platform.hosts.strategies import load_strategy
 from quant_platform.hosts.warm import warm_kernels
+from quant_platform.hosts.warm_readers import warm_readers
 from quant_platform.ports.bus import Bus, GroupReader, Record, TransactionalWriter
 from quant_platform.services.feature_engine.engine import FeatureEngine
 
@@ -54,6 +55,7 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
             depth=settings.feed.depth,
         )
         warm_kernels()
+        warm_readers()
         process.run(service, health, stop)
 
 

@@ -25,6 +25,7 @@ from quant_platform.hosts.distributed.enriched_intake import EnrichedIntake
 from quant_platform.hosts.distributed.intake import Intake, count_read
 from quant_platform.hosts.health import Health
 from quant_platform.hosts.options import ServiceOptions
+from quant_platform.hosts.warm_readers import warm_readers
 from quant_platform.ports.bus import Bus, GroupReader, Offsets, Record, TransactionalWriter
 from quant_platform.ports.series_store import CANDLES_1M, OPTION_GREEKS, TICKS, SeriesWriter, Table
 from quant_platform.services.market_persistor.rows import candle_rows, greeks_rows, tick_rows
@@ -91,6 +92,7 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
         flush_s=settings.questdb.flush_s,
     )
     with process.stopped_by_signals() as stop:
+        warm_readers()
         process.run(service, health, stop)
 
 

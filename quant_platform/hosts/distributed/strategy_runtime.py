@@ -34,6 +34,7 @@ from quant_platform.hosts.health import Health
 from quant_platform.hosts.options import ServiceOptions
 from quant_platform.hosts.strategies import load_strategy
 from quant_platform.hosts.warm import warm_kernels
+from quant_platform.hosts.warm_readers import warm_readers
 from quant_platform.ports.bus import Bus, Record, RecordReader, RecordWriter
 from quant_platform.ports.ledger_store import OutboxRow, RunRequest, RunStart, RunSummary
 from quant_platform.protocol.upstox.paths import API_HOST
@@ -98,6 +99,7 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
             stop.set()
 
         warm_kernels()
+        warm_readers()
         process.run(
             StrategyRuntimeService(
                 connections.kafka(settings), lambda: connections.postgres(settings), health, lookups, plan, over

@@ -22,11 +22,12 @@ endif
 # The stamps below build on one another.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help up test lint format moved
+.PHONY: help up test lint format bench moved
 
 help:
 	@echo "make up      run the platform: a whole trading day without keys   (ARGS=\"…\" go to quant up)"
 	@echo "make test    run all tests                                        (PYTEST_ARGS=\"…\" go to pytest)"
+	@echo "make bench   measure the figures of docs/performance.md           (ARGS=\"--quick\": small inputs)"
 	@echo "make lint    check style, types and the house rules"
 	@echo "make format  put the code into its format"
 
@@ -35,6 +36,9 @@ up: .venv/.run .venv/.warm
 
 test: .venv/.dev .venv/.warm
 	@$(PY) -m pytest $(PYTEST_ARGS)
+
+bench: .venv/.dev .venv/.warm
+	@$(PY) -m benchmarks $(ARGS)
 
 lint: .venv/.dev
 	$(PY) -m ruff check .

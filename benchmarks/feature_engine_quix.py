@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from quant_platform.domain.records import Depth, EnrichedRecord, Reader, TickRecord, encode
 
@@ -105,9 +105,9 @@ def bare_loop(run: Run) -> tuple[float, float]:
         touched = set()
         for message in messages:
             key = message.key()
-            produce(run.target, encode(enriched(read(message.value()))), key)
+            produce(run.target, encode(enriched(read(message.value() or b""))), key)
             touched.add(key)
-            offsets[message.partition()] = message.offset() + 1
+            offsets[message.partition() or 0] = (message.offset() or 0) + 1
         for key in touched:
             produce(run.changelog, STATE, key)
         producer.send_offsets_to_transaction(

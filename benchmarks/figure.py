@@ -9,7 +9,6 @@ import argparse
 import gc
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
+
+from quant_platform.domain.errors import UnavailableError
 
 Measured = TypeVar("Measured")
 
@@ -212,11 +213,6 @@ def median(results: Iterable[Spent]) -> Spent:
     return Spent(statistics.median(wall), statistics.median(cpu))
 
 
-def peak_mb() -> float:
-    """The largest memory this process had so far."""
-    return _megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-
-
 def _megabytes(peak: int) -> float:
     return peak / (1 << 20) if sys.platform == "darwin" else peak / (1 << 10)
 
@@ -256,7 +252,8 @@ def main(name: str, measure: Callable[[Run], Iterable[Figure]]) -> None:
 
     Args:
         name: what the file measures, for what is printed where something is missing.
-        measure: gives the figures, and raises :class:`Missing` where it cannot.
+        measure: gives the figures, and raises :class:`Missing`, or what a server raises that is not installed, where it
+            cannot.
     """
     parser = argparse.ArgumentParser(description=name)
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
@@ -269,5 +266,5 @@ def main(name: str, measure: Callable[[Run], Iterable[Figure]]) -> None:
     try:
         for figure in measure(run):
             print(json.dumps(figure.as_json()) if options.json else figure, flush=True)
-    except Missing as missing:
+    except (Missing, UnavailableError) as missing:
         print(json.dumps({"name": name, "missing": str(missing)}) if options.json else f"{name}: {missing}", flush=True)

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from quant_platform.commands import api_key, backup, download, init, look, run, servers, service
+from quant_platform.commands import api_key, backup, download, init, look, run, servers, service, sweep
 from quant_platform.domain.errors import QuantError
 
 EXAMPLES = """\b
@@ -58,6 +58,7 @@ def _start(
 
 
 run.register(app)
+sweep.register(app)
 look.register(app)
 backup.register(app)
 download.register(app)

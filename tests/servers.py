@@ -75,11 +75,17 @@ class RealServer:
         self.start()
 
     def pause(self) -> None:
-        """Let it look hung."""
+        """Let it look hung; returns when every thread of it stands still, so that it takes nothing more."""
         processes.pause(self.process)
+        while not all(state.startswith("T") for state in self._thread_states()):
+            time.sleep(0.01)
 
     def resume(self) -> None:
         processes.resume(self.process)
+
+    def _thread_states(self) -> list[str]:
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/stat")
+        return [thread.read_text().rpartition(") ")[2] for thread in threads]
 
 
 class KafkaServer(RealServer):

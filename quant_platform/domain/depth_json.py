@@ -82,14 +82,15 @@ def depth_at(text: Any, at: int, end: int, columns: DepthColumns, row: int) -> i
 
 
 @kernel
-def _read(text: Any, ends: Any, columns: DepthColumns) -> NDArray[np.bool_]:
-    """Fill in every row that is plain; tells which are."""
-    is_plain = np.zeros(ends.size, np.bool_)
+def _read(
+    text: Any, ends: Any, bid_price: Any, bid_qty: Any, ask_price: Any, ask_qty: Any, is_plain: NDArray[np.bool_]
+) -> None:
+    """Fill in every row that is plain, and which are."""
+    columns = DepthColumns(bid_price, bid_qty, ask_price, ask_qty)
     at = 0
     for row in range(ends.size):
         is_plain[row] = depth_at(text, at, ends[row], columns, row) == ends[row]
         at = ends[row]
-    return is_plain
 
 
 def read_depth(depths: Sequence[msgspec.Raw]) -> tuple[DepthColumns, NDArray[np.bool_]]:
@@ -97,7 +98,9 @@ def read_depth(depths: Sequence[msgspec.Raw]) -> tuple[DepthColumns, NDArray[np.
     columns = no_depth(len(depths))
     text = np.frombuffer(b"".join(depths), np.uint8)
     ends = np.cumsum(np.fromiter(map(len, depths), np.int64, len(depths)))
-    return columns, _read(text, ends, columns)
+    is_plain = np.zeros(len(depths), np.bool_)
+    _read(text, ends, *columns, is_plain)
+    return columns, is_plain
 
 
 def no_depth(rows: int) -> DepthColumns:

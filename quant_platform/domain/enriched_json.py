@@ -140,35 +140,57 @@ def _code_at(text: Any, at: int, end: int) -> tuple[int, int]:
 
 
 @kernel
-def _read(text: Any, ends: Any, slots: Any, known: Any, known_ends: Any, out: EnrichedColumns) -> NDArray[np.bool_]:
-    """Fill in every row that stands as our services write it, and is in the ranges of the schema; tells which do."""
-    is_read = np.zeros(ends.size, np.bool_)
+def _read(
+    text: Any,
+    ends: Any,
+    slots: Any,
+    known: Any,
+    known_ends: Any,
+    ts_ns: Any,
+    symbol: Any,
+    seq: Any,
+    ltps: Any,
+    volume: Any,
+    vwap: Any,
+    rsi: Any,
+    obi: Any,
+    sma: Any,
+    spread: Any,
+    aggressor: Any,
+    all_flags: Any,
+    bid_price: Any,
+    bid_qty: Any,
+    ask_price: Any,
+    ask_qty: Any,
+    is_read: NDArray[np.bool_],
+) -> None:
+    """Fill in every row that stands as our services write it, and is in the ranges of the schema, and which do."""
+    depth = DepthColumns(bid_price, bid_qty, ask_price, ask_qty)
     start = 0
     for i in range(ends.size):
         end = ends[i]
         at = past(text, start, end, _SYMBOL)
-        out.symbol[i], at = _symbol_at(text, at, end, slots, known, known_ends)
+        symbol[i], at = _symbol_at(text, at, end, slots, known, known_ends)
         ts, at = whole_number(text, past(text, at, end, _TS), end)
-        out.seq[i], at = whole_number(text, past(text, at, end, _SEQ), end)
+        seq[i], at = whole_number(text, past(text, at, end, _SEQ), end)
         ltp, at = real(text, past(text, at, end, _LTP), end)
-        out.volume[i], at = whole_number(text, past(text, at, end, _VOLUME), end)
-        out.vwap[i], at = real(text, past(text, at, end, _VWAP), end)
-        out.rsi[i], at = real(text, past(text, at, end, _RSI), end)
-        out.obi[i], at = real(text, past(text, at, end, _OBI), end)
-        out.sma[i], at = real(text, past(text, at, end, _SMA), end)
-        out.spread[i], at = real(text, past(text, at, end, _SPREAD), end)
-        out.aggressor[i], at = _code_at(text, past(text, at, end, _AGGRESSOR), end)
+        volume[i], at = whole_number(text, past(text, at, end, _VOLUME), end)
+        vwap[i], at = real(text, past(text, at, end, _VWAP), end)
+        rsi[i], at = real(text, past(text, at, end, _RSI), end)
+        obi[i], at = real(text, past(text, at, end, _OBI), end)
+        sma[i], at = real(text, past(text, at, end, _SMA), end)
+        spread[i], at = real(text, past(text, at, end, _SPREAD), end)
+        aggressor[i], at = _code_at(text, past(text, at, end, _AGGRESSOR), end)
         flags, at = whole_number(text, past(text, at, end, _FLAGS), end)
         is_in_range = 0 < ts < _MAX_STAMP and 0 < ltp < MAX_PRICE and flags <= _MAX_FLAGS
         if at != BAD and is_in_range and end - start <= MAX_RECORD_BYTES:
-            out.ts[i], out.ltp[i], out.flags[i] = ts, ltp, flags
+            ts_ns[i], ltps[i], all_flags[i] = ts, ltp, flags
             if at < end and text[at] != _END:
                 at = past(text, at, end, _DEPTH)
                 if at != BAD:
-                    at = depth_at(text, at, end, out.depth, i)
+                    at = depth_at(text, at, end, depth, i)
             is_read[i] = at == end - 1 and text[at] == _END
         start = end
-    return is_read
 
 
 def read_enriched(values: Sequence[bytes], known: KnownSymbols) -> tuple[EnrichedColumns, NDArray[np.bool_]]:
@@ -180,7 +202,9 @@ def read_enriched(values: Sequence[bytes], known: KnownSymbols) -> tuple[Enriche
     columns = EnrichedColumns._make([*whole, *features, *small, no_depth(n)])
     text = np.frombuffer(b"".join(values), np.uint8)
     ends = np.cumsum(np.fromiter(map(len, values), np.int64, n))
-    return columns, _read(text, ends, known.slots, known.text, known.ends, columns)
+    is_read = np.zeros(n, np.bool_)
+    _read(text, ends, known.slots, known.text, known.ends, *columns[:-1], *columns.depth, is_read)
+    return columns, is_read
 
 
 def fill_in(columns: EnrichedColumns, row: int, record: FeaturesRecord, known: KnownSymbols) -> None:

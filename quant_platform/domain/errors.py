@@ -13,6 +13,7 @@
     │   ├── AuthenticationError     exit 2   the token is missing, wrong or past 03:30 IST
     │   └── RateLimitError                   429, or our own limit
     ├── UnavailableError            exit 1   a server cannot be reached now: wait and try again
+    │   └── RefusedRecordError               a record was given up: begin anew from what is durable
     └── LedgerError                 exit 1   the stored ledger contradicts what it was asked to do
         └── FencedError             exit 3   another writer has taken the portfolio over
 
@@ -95,6 +96,10 @@ class RateLimitError(BrokerError):
 
 class UnavailableError(QuantError):
     """A server cannot be reached now: wait and try again."""
+
+
+class RefusedRecordError(UnavailableError):
+    """A record that was handed over was given up, and waiting brings it no further: begin anew from what is durable."""
 
 
 class LedgerError(QuantError):

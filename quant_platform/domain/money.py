@@ -44,6 +44,12 @@ def format_rupees(paise: int) -> str:
     return f"{sign}₹{','.join([*reversed(groups), tail])}.{part:02d}"
 
 
+def decimal_text(units: int, scale: int) -> str:
+    """``units`` of 10^-scale as a plain decimal: 123456 with scale 2 is ``1234.56``."""
+    digits = f"{units:0{scale + 1}d}" if units >= 0 else f"{units:0{scale + 2}d}"
+    return f"{digits[:-scale]}.{digits[-scale:]}"
+
+
 def prices_to_paise(rupee_prices: NDArray[np.float64]) -> NDArray[np.int32]:
     """Prices from the wire or a file: round(x × 100), with NaN (no price) as 0.
 

@@ -21,22 +21,28 @@ def is_in_order(ts: NDArray[np.int64], symbol: NDArray[np.int32]) -> bool:
 
 
 @kernel
-def _counting_sort(keys: NDArray[np.int64], order: NDArray[np.int32], shift: int, bits: int) -> NDArray[np.int32]:
-    """Positions ``order`` sorted stably by one digit of their keys."""
-    size = 1 << bits
+def _counting_sort(
+    keys: NDArray[np.int64],
+    order: NDArray[np.int32],
+    shift: int,
+    following: NDArray[np.int32],
+    result: NDArray[np.int32],
+) -> None:
+    """Put positions ``order`` into ``result``, sorted stably by one digit of their keys.
+
+    ``following`` has a zero for each value of a digit, and one more; it is used up.
+    """
+    size = following.size - 1
     mask = size - 1
-    following = np.zeros(size + 1, np.int32)
     for i in range(keys.size):
         following[((keys[i] >> shift) & mask) + 1] += 1
     for digit in range(size):
         following[digit + 1] += following[digit]
-    result = np.empty_like(order)
     for i in range(order.size):
         position = order[i]
         digit = (keys[position] >> shift) & mask
         result[following[digit]] = position
         following[digit] += 1
-    return result
 
 
 def _radix_sort(keys: NDArray[np.int64], order: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -44,7 +50,9 @@ def _radix_sort(keys: NDArray[np.int64], order: NDArray[np.int32]) -> NDArray[np
     passes = -(-width // _DIGIT_BITS)
     for number in range(passes):
         bits = -(-width // passes)
-        order = _counting_sort(keys, order, number * bits, bits)
+        result = np.empty_like(order)
+        _counting_sort(keys, order, number * bits, np.zeros((1 << bits) + 1, np.int32), result)
+        order = result
     return order
 
 

@@ -109,7 +109,7 @@ def empty_bars(n: int) -> BarBatch:
 
 def cut(batch: TickBatch, start: int, stop: int) -> TickBatch:
     """Rows ``start`` to ``stop`` without copying."""
-    return TickBatch._make(column[start:stop] for column in batch)
+    return TickBatch._make([column[start:stop] for column in batch])
 
 
 def select(batch: TickBatch, keep: NDArray[np.bool_] | NDArray[np.intp]) -> TickBatch:

@@ -229,12 +229,12 @@ class FrameIntake:
         self.place = (stamp, self.place[1] + 1 if stamp == self.place[0] else 1)
         if self.place <= self._committed:
             return  # a resumed simulation repeats the frames of its last moment
-        journal = self._platform.runtime.journal
-        decided = len(journal.orders)
+        runtime = self._platform.runtime
+        decided = runtime.orders
         self._platform.on_ticks(batch)
-        if len(journal.orders) > decided:
+        if runtime.orders > decided:
             self.latencies_ns.append(time.perf_counter_ns() - received_ns)
-        if journal.has_fills:
+        if runtime.journal.has_fills:
             self._commit()
 
     def take_set_aside(self) -> list[SetAside]:

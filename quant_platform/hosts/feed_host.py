@@ -1,5 +1,6 @@
 """The feed's side of a host: connections, subscriptions, warm-up and repaired gaps, wherever the ticks go."""
 
+import gc
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -90,6 +91,7 @@ class FeedHost:
         self._subscriptions = Subscriptions()
         self._feed: Subscriber | None = None
         self._lost_before_start: int | None = None
+        self._connected_before = False
         self.feed_state = "not connected yet"
         self.connected = False
         self.stopping = False
@@ -142,6 +144,9 @@ class FeedHost:
 
     async def on_connected(self, lost_since_ns: int | None) -> None:
         """Count and repair the gap, if there was one; frames wait meanwhile."""
+        if not self._connected_before:
+            self._connected_before = True
+            _spare_what_stays()
         self.connected, self.feed_state = True, "live"
         if lost_since_ns is not None:
             self.numbers.reconnects += 1
@@ -243,6 +248,12 @@ class FeedHost:
                 return ()
             else:
                 return candles
+
+
+def _spare_what_stays() -> None:
+    """Let no garbage collection in the middle of a frame visit the hundred thousands of objects of the start."""
+    gc.collect()
+    gc.freeze()
 
 
 def _in_session(ts: int) -> bool:

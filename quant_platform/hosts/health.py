@@ -13,9 +13,12 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Metric,
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -65,6 +68,13 @@ class Health:
         """A metric that only grows, named as Prometheus shows it."""
         return Counter(name.removesuffix("_total"), what, labels, registry=self.registry)
 
+    def counter_of(self, name: str, what: str, count: Callable[[], int | None]) -> None:
+        """A metric that only grows and is counted elsewhere, over more than this process; None while it is not known.
+
+        One that showed 0 until an earlier process's number is known would look as if all that happened just now.
+        """
+        self.registry.register(_CountedElsewhere(name, what, count))
+
     def gauge(self, name: str, what: str, *labels: str) -> Gauge:
         """A metric that goes up and down."""
         return Gauge(name, what, labels, registry=self.registry)
@@ -90,6 +100,18 @@ class Health:
     def is_stuck(self) -> bool:
         """Whether the loop has not turned for long."""
         return time.monotonic() - self._turned > STUCK_AFTER_S
+
+
+class _CountedElsewhere(Collector):
+    def __init__(self, name: str, what: str, count: Callable[[], int | None]) -> None:
+        self._name = name
+        self._what = what
+        self._count = count
+
+    def collect(self) -> Iterator[Metric]:
+        count = self._count()
+        if count is not None:
+            yield CounterMetricFamily(self._name.removesuffix("_total"), self._what, value=count)
 
 
 def routes(health: Health) -> list[Route]:

@@ -54,6 +54,41 @@ class BacktestOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class SweepOptions:
+    """Many parameter sets over the same files; what is not told here is as in :class:`BacktestOptions`.
+
+    Attributes:
+        parameters: name → text of what all sets share: the settings' defaults, with ``--latency-ms`` over them.
+        swept: name → values (``45,50,55`` or ``45:55:5``), in order.
+        capital: starting balance in paise.
+        workers: processes, None for one a processor.
+        cluster: address of a Dask scheduler, None for processes of this machine.
+        results: the Parquet file that results are kept in, None for one in the home's folder of sweeps.
+        home: that home.
+        top: how many sets the table shows.
+        report: folder to make for tables and heat map, None for none.
+        json: print one JSON object last on standard output, and no table.
+    """
+
+    data: Sequence[str]
+    capital: int
+    swept: Mapping[str, str]
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    first: date | None = None
+    last: date | None = None
+    symbols: Sequence[str] = ()
+    strategy: str = "momentum"
+    workers: int | None = None
+    cluster: str | None = None
+    results: Path | None = None
+    home: Path = Path("user_data")
+    top: int = 20
+    report: Path | None = None
+    json: bool = False
+    skip_bad_rows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class UpOptions:
     """The whole platform.
 

@@ -142,10 +142,7 @@ def _serve(service: StreamService, health: Health, stop: threading.Event, collec
 
 
 def _end_when_stuck(health: Health, ended: threading.Event) -> None:
-    """Kill a process whose loop hangs in a client that ignores its own time limit: a new one goes on where it was.
-
-    librdkafka 2.16 may wait for ever in ``send_offsets_to_transaction`` after Kafka was killed.
-    """
+    """Kill a process whose loop hangs in a client that ignores its own time limits: a new one goes on where it was."""
     seconds = 0
     while seconds < STUCK_FOR_S:  # one that was only paused gets the time to turn again
         if ended.wait(1.0):

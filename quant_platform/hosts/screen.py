@@ -113,7 +113,7 @@ class Screen:
     def _positions(self) -> list[PositionLine]:
         runtime = self._host.platform.runtime
         lines = []
-        for held in sorted(runtime.journal.open_positions(), key=lambda position: position.opened_at):
+        for held in sorted(runtime.open_positions(), key=lambda position: position.opened_at):
             ltp = runtime.last_price(held.symbol)
             pnl = ltp * held.quantity - held.buy_value - held.buy_charges
             lines.append(PositionLine(held.symbol, held.quantity, round(held.buy_value / held.quantity), ltp, pnl))

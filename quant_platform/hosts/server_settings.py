@@ -121,10 +121,11 @@ class BackfillSettings(Frozen):
 
 
 class ServiceSettings(Frozen):
-    """Where a service answers ``/healthz``, ``/readyz`` and ``/metrics``."""
+    """Where a service answers ``/healthz``, ``/readyz`` and ``/metrics``, and what it does where it must not go on."""
 
     host: str = "127.0.0.1"
     port: Port = 0  # 0 takes any free one
+    stay_when_refused: bool = False  # for safety: not ready any more, instead of an end after which it is started again
 
 
 class ApiSettings(Frozen):

@@ -5,14 +5,18 @@ import time
 from datetime import date
 from datetime import time as clock_time
 
+import numpy as np
+
 from quant_platform.domain.instruments import SymbolTable
 from quant_platform.domain.session import ns_at, session_on
+from quant_platform.domain.tick_order import processing_order
 from quant_platform.domain.ticks import LEVELS, NS_PER_MINUTE, NS_PER_SECOND, TickBatch, empty_bars, empty_ticks
 from quant_platform.hosts.strategies import load_strategy
 from quant_platform.hosts.warm_readers import warm_readers
 from quant_platform.kernel import cache_folder
 from quant_platform.services.feature_engine.engine import FeatureEngine
 from quant_platform.services.ingestion.admit import Admission
+from quant_platform.services.ingestion.normalise import Normaliser
 from quant_platform.services.strategy_runtime.runtime import StrategyRuntime
 from quant_platform.services.strategy_runtime.schema import DEFAULT_CAPITAL
 
@@ -46,10 +50,12 @@ def warm_kernels() -> int:
     bars.ts[0] = opens - NS_PER_MINUTE
     bars.open[0] = bars.high[0] = bars.low[0] = bars.close[0] = 10_000
     features.on_bars(bars, anew=True)
+    processing_order(np.array([1, 0]), np.array([1, 0], np.int32))
+    Normaliser(table, {}).ticks(b"")
     runtime.on_ticks(features.on_ticks(admission.on_ticks(rising_and_falling(opens)).ticks))
     if session is not None:
         runtime.on_clock(session.last_close_ns)
-    return len(runtime.journal.orders)
+    return runtime.orders
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from quant_platform.domain.ticks import integer
+from quant_platform.domain.ticks import LEVELS, integer
 from quant_platform.kernel import kernel
 
 STATE = np.dtype(
@@ -33,11 +33,13 @@ def best_and_total(prices: Any, quantities: Any, row: int) -> tuple[int, int]:
     """
     best = 0
     total = 0
-    for level in range(prices.shape[1]):
-        if prices[row, level] > 0 and quantities[row, level] > 0:
-            if best == 0:
-                best = integer(prices[row, level])
-            total += integer(quantities[row, level])
+    if prices.shape[1] == 0:
+        return best, total
+    # A constant count and no branch: the compiler unrolls it. From the worst level up, the last price kept is the best.
+    for level in range(LEVELS - 1, -1, -1):
+        is_level = (prices[row, level] > 0) & (quantities[row, level] > 0)
+        best = integer(prices[row, level]) if is_level else best
+        total += integer(quantities[row, level]) if is_level else 0
     return best, total
 
 

@@ -65,7 +65,7 @@ class RecordWriter(Protocol):
         """Hand a record over; without a partition the key chooses it. Waits where too much waits already.
 
         Raises:
-            UnavailableError: an earlier record could not be written.
+            RefusedRecordError: an earlier record was refused for good.
         """
         ...
 
@@ -77,7 +77,8 @@ class RecordWriter(Protocol):
         """Return when everything sent is durable.
 
         Raises:
-            UnavailableError: a record could not be written. Nothing is known of those after it.
+            UnavailableError: not everything is durable yet; another call goes on waiting.
+            RefusedRecordError: a record was refused for good. Nothing is known of those after it.
         """
         ...
 

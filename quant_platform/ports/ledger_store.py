@@ -1,8 +1,10 @@
 """The ledger as the runtime's host hands it over: one block, one transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+
+from quant_platform.domain.rows import LazyRows
 
 
 class OrderRow(NamedTuple):
@@ -31,6 +33,40 @@ class FillRow(NamedTuple):
     pnl: int  # paise; 0 for a buy
     reason: str  # the order's, for a person
     at_last_price: bool  # an exit closed at the session's last price
+
+
+class Executions(NamedTuple):
+    """Fills as columns, in order of execution; units as in :class:`FillRow`."""
+
+    ts: Sequence[int]
+    symbol: Sequence[str]
+    side: Sequence[int]
+    quantity: Sequence[int]
+    value: Sequence[int]
+    charges: Sequence[int]
+    gross: Sequence[int]
+    pnl: Sequence[int]
+
+
+class FillRows(LazyRows[FillRow]):
+    """Fills whose columns are at hand without making a row of each.
+
+    Args:
+        length: their number.
+        make: builds the rows.
+        columns: builds the columns.
+    """
+
+    def __init__(self, length: int, make: Callable[[], Sequence[FillRow]], columns: Callable[[], Executions]) -> None:
+        super().__init__(length, make)
+        self.columns = columns
+
+
+def executions(fills: Sequence[FillRow]) -> Executions:
+    """The columns of fills, by the shortest way."""
+    if isinstance(fills, FillRows):
+        return fills.columns()
+    return Executions(*([getattr(fill, name) for fill in fills] for name in Executions._fields))
 
 
 class OrderEndRow(NamedTuple):

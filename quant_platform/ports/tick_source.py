@@ -17,6 +17,15 @@ class DayTicks(NamedTuple):
     bars: Sequence[StoredBar]  # what warmed and repaired a recorded run; empty for plain files
 
 
+class DayPart(NamedTuple):
+    """Consecutive rows of one IST date."""
+
+    day: date
+    ticks: TickBatch  # as of DayTicks
+    bars: Sequence[StoredBar]  # of the whole date, with its first part
+    ends_day: bool  # no more rows of the date follow
+
+
 class TickSource(Protocol):
     """Files of ticks or candles as a stream of days; memory holds one day."""
 

@@ -1,6 +1,7 @@
-"""Pictures of a run: the equity curve before and after charges, daily results and results by symbol."""
+"""Pictures: a run's equity curve before and after charges, its days and symbols, and the heat map of a sweep."""
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ PICTURES = ("equity.png", "daily_pnl.png", "symbols.png")
 _GROSS, _NET, _GAIN, _LOSS, _INK = "#7f8fa6", "#1f4e9c", "#2e8b57", "#c0392b", "#333333"
 _MOST_LABELS = 10
 _LONGEST_CAPTION = 90
+_MOST_CELLS_WITH_NUMBERS = 200
+
+Floats = NDArray[np.float64]
 
 
 def draw(metrics: Metrics, folder: Path, caption: str) -> None:
@@ -105,6 +109,44 @@ def _symbols(metrics: Metrics, caption: str) -> "Figure":
     axes.set_title(_title("Profit and loss by symbol, before (grey) and after charges", caption), loc="left")
     _in_rupees(axes, "x")
     return figure
+
+
+def draw_heat_map(
+    picture: Path, names: Sequence[str], values: Sequence[Sequence[str]], net: Floats, caption: str
+) -> None:
+    """Write the results of a sweep over one or two parameters as a picture.
+
+    Args:
+        picture: the file.
+        names: of the parameters, at most two.
+        values: of each of them, in order.
+        net: rupees after charges, an axis a parameter.
+        caption: what was run.
+    """
+    figure = _figure(max(6.0, 2.5 + 0.8 * len(values[-1])), 4.5 if len(names) == 1 else 2.5 + 0.45 * len(values[0]))
+    axes = figure.subplots()
+    if len(names) == 1:
+        axes.plot(np.arange(net.size), net, color=_NET, marker="o", linewidth=1.4)
+        axes.axhline(0, color=_INK, linewidth=0.7)
+        _in_rupees(axes, "y")
+    else:
+        widest = max(float(np.abs(net).max()), 1.0)
+        colours = axes.imshow(net, cmap="RdYlGn", vmin=-widest, vmax=widest, aspect="auto", origin="lower")
+        figure.colorbar(colours, format=lambda value, _: _whole_rupees(value))
+        if net.size <= _MOST_CELLS_WITH_NUMBERS:
+            for (row, column), amount in np.ndenumerate(net):
+                ink = "white" if abs(amount) > 0.8 * widest else _INK
+                axes.text(column, row, _whole_rupees(amount), ha="center", va="center", fontsize="small", color=ink)
+        axes.set_yticks(np.arange(len(values[0])), values[0])
+        axes.set_ylabel(names[0])
+    axes.set_xticks(np.arange(len(values[-1])), values[-1], rotation=30, ha="right")
+    axes.set_xlabel(names[-1])
+    axes.set_title(_title("Profit and loss after charges", caption), loc="left")
+    figure.savefig(picture, dpi=110)
+
+
+def _whole_rupees(amount: float) -> str:
+    return format_rupees(100 * round(amount)).removesuffix(".00")
 
 
 def _in_rupees(axes: "Axes", which: str) -> None:

@@ -4,6 +4,7 @@ import csv
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -21,7 +22,8 @@ from quant_platform.research.metrics import Breakdown, CurveFigures, Metrics, Tr
 TABLES = ("summary", "orders", "equity", "daily", "symbols", "exits")
 """Each is written as ``.csv`` and ``.json``."""
 
-_OURS = "summary.json"
+SUMMARY = "summary.json"
+"""Stands in every folder of ours: one without it is not replaced."""
 
 _ORDER_COLUMNS = (
     *("order_no", "decided_at", "symbol", "transaction_type", "quantity", "price", "reason", "state"),
@@ -47,7 +49,7 @@ def check_folder(directory: Path) -> None:
         return
     if not directory.is_dir():
         raise UsageError(f"{directory} is a file, not a folder", "name a folder for --report")
-    if any(directory.iterdir()) and not (directory / _OURS).exists():
+    if any(directory.iterdir()) and not (directory / SUMMARY).exists():
         raise UsageError(
             f"the folder {directory} holds something that is not a report", "name a new or empty folder for --report"
         )
@@ -84,20 +86,31 @@ def write(
     """
     check_folder(directory)
     metrics = measure(summary, fills, equity)
+    with fresh_folder(directory) as folder:
+        _write_tables(folder, metrics, fills, orders, ends, about or {})
+        charts.draw(metrics, folder, caption or summary.run_id)
+    return metrics
+
+
+@contextmanager
+def fresh_folder(directory: Path) -> Iterator[Path]:
+    """A folder to write a report into, which then takes the place of ``directory``; nothing changes on an error.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
     target = directory.resolve()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
             fresh = Path(scratch) / "new"
             fresh.mkdir()
-            _write_tables(fresh, metrics, fills, orders, ends, about or {})
-            charts.draw(metrics, fresh, caption or summary.run_id)
+            yield fresh
             _put_in_place(fresh, target, Path(scratch) / "old")
     except OSError as error:
         raise UsageError(
             f"the report cannot be written to {directory} ({error.strerror})", "check the folder's rights and space"
         ) from error
-    return metrics
 
 
 def _put_in_place(fresh: Path, target: Path, old: Path) -> None:
@@ -120,8 +133,8 @@ def _write_tables(
     about: Mapping[str, Any],
 ) -> None:
     described = summary_values(metrics, about)
-    _write_json(folder / _OURS, described)
-    _write_csv(folder / "summary.csv", Table(("name", "value"), list(_flat(described))))
+    write_json(folder / SUMMARY, described)
+    write_csv(folder / "summary.csv", Table(("name", "value"), list(_flat(described))))
     tables = {
         "orders": _orders(orders, fills, ends),
         "equity": _equity(metrics),
@@ -130,8 +143,8 @@ def _write_tables(
         "exits": _breakdown("reason", metrics.exits),
     }
     for name, table in tables.items():
-        _write_csv(folder / f"{name}.csv", table)
-        _write_json_rows(folder / f"{name}.json", table)
+        write_csv(folder / f"{name}.csv", table)
+        write_json_rows(folder / f"{name}.json", table)
 
 
 def summary_values(metrics: Metrics, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -228,18 +241,20 @@ def _ist(ts: int) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%S}{fraction}+05:30"
 
 
-def _write_csv(path: Path, table: Table) -> None:
+def write_csv(path: Path, table: Table) -> None:
+    """A table with its head."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(table.columns)
         writer.writerows(table.rows)
 
 
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """One object, to be read by eye; amounts may be Decimal."""
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False, default=_plain) + "\n", encoding="utf-8")
 
 
-def _write_json_rows(path: Path, table: Table) -> None:
+def write_json_rows(path: Path, table: Table) -> None:
     """An array with a line for every row: to be read by eye, and faster to write than with one for every value."""
     rows = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
     lines = [json.dumps(row, ensure_ascii=False, default=_plain) for row in rows]

@@ -14,11 +14,13 @@ from tests.e2e.distributed_rig import (
     pause,
     runtime_of,
 )
-from tests.e2e.platform_rig import RULE_KEYS, backtest, depth_file, wait_until
+from tests.e2e.platform_rig import RULE_KEYS, backtest, depth_file, replay_of, wait_until
+from tests.e2e.service_rig import eventually
 from tests.servers import KafkaServer, PostgresServer, database_on
 
 pytestmark = pytest.mark.slow
 
+FILE = "depth.parquet"
 ROWS_A_SESSION = 40_000
 """Many turns of a service, so that it is killed on its way."""
 FAULT_EXIT_WITHIN_S = 60
@@ -31,12 +33,12 @@ def market(
 ) -> Iterator[Recorded]:
     """A market that was traded once, undisturbed."""
     folder = tmp_path_factory.mktemp("market")
-    data = depth_file(folder / "depth.parquet", rows_a_session=ROWS_A_SESSION)
+    data = depth_file(folder / FILE, rows_a_session=ROWS_A_SESSION)
     kafka.start()
     kafka.clear()
     with database_on(postgres) as database:
-        recorded = Recorded(kafka, database, data, folder)
-        numbers = recorded.run_up("--portfolio", "undisturbed").numbers
+        recorded = Recorded(kafka, database, folder)
+        numbers = recorded.run_up(*replay_of(data, folder / "home"), "--portfolio", "undisturbed").numbers
         tested = backtest(data)
         assert {key: numbers[key] for key in RULE_KEYS} == {key: tested[key] for key in RULE_KEYS}
         yield recorded
@@ -82,6 +84,24 @@ def test_a_runtime_that_was_thought_dead_cannot_write_any_more(market: Recorded)
     market.require_balanced()
 
 
+def test_a_runtime_that_stays_when_it_is_refused_leaves_the_portfolio_to_the_other_and_says_so(
+    market: Recorded,
+) -> None:
+    arguments = runtime_of("left")
+    with market.service("strategy_runtime", *arguments, QUANT_SERVICE__STAY_WHEN_REFUSED="true") as first:
+        assert wait_until(lambda: market.executed("left") > 0, first.process)
+        pause(first.process)
+        with market.service("strategy_runtime", *arguments) as second:
+            assert second.process.wait(DONE_WITHIN_S) == 0
+        go_on(first.process)
+        taken_over = "another program has taken over portfolio 'left'"
+        eventually(lambda: taken_over in first.state["reason"], lambda: str(first.state))
+        assert not first.state["ready"]
+        first.process.terminate()
+        assert first.process.wait(DONE_WITHIN_S) == 3
+    assert as_numbers(market.summary("left")) == as_numbers(market.summary("undisturbed"))
+
+
 def test_two_portfolios_with_settings_of_their_own_trade_one_feed_at_once(market: Recorded, tmp_path: Path) -> None:
     bold = ("--set", "max_positions=4", "--set", "rsi_entry=52")
     with (
@@ -90,7 +110,7 @@ def test_two_portfolios_with_settings_of_their_own_trade_one_feed_at_once(market
     ):
         assert (one.process.wait(DONE_WITHIN_S), other.process.wait(DONE_WITHIN_S)) == (0, 0)
     assert as_numbers(market.summary("usual")) == as_numbers(market.summary("undisturbed"))
-    tested = backtest(market.data, *bold, "--capital", "100000")
+    tested = backtest(market.folder / FILE, *bold, "--capital", "100000")
     found = as_numbers(market.summary("bold"))
     assert found == {key: tested[key] for key in found}
     assert found["ledger_sha256"] != market.summary("usual").ledger_sha256

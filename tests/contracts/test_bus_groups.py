@@ -92,7 +92,7 @@ def test_a_second_member_takes_its_share_and_leaves_it_when_it_goes(any_bus: Bus
         theirs += second.poll(100, 0.2)
     assert sorted(values(ours + theirs)) == ["0", "1", "2"]
     assert {record.partition for record in theirs} == shares["two"]
-    for reader, records in ((first, ours), (second, theirs)):
+    for reader, records in ((first, ours), (second, theirs)):  # what is not committed comes again with the next share
         commit(any_bus, reader, {key: offset for record in records for key, offset in following(record).items()})
     second.close()
     shares["one"].clear()

@@ -124,12 +124,13 @@ def test_latency_above_the_last_bucket_has_no_figure(metrics: Metrics) -> None:
 
 def test_faults_are_counted_by_service_and_topic(metrics: Metrics) -> None:
     engine, ingestor = Health("feature_engine"), Health("upstox_ingestor")
-    gaps = ingestor.gauge("quant_feed_gaps_total", "")
+    gaps: list[str] = []
+    ingestor.counter_of("quant_feed_gaps_total", "", lambda: len(gaps))
     for health in (engine, ingestor):
         metrics.look(health, 90)
     engine.dead_letters.labels(RAW).inc(4)
     engine.reopens.inc()
-    gaps.set(2)
+    gaps += ["at ten", "at noon"]
     for health in (engine, ingestor):
         metrics.look(health, 30)
     assert [tuple(row.values()) for row in metrics.panel("Faults")] == [

@@ -28,13 +28,11 @@ class Recorded:
     Args:
         kafka: holds the ticks.
         database: holds the ledger and the list of instruments.
-        data: the file the market was made of.
         folder: for logs.
     """
 
-    def __init__(self, kafka: KafkaServer, database: Database, data: Path, folder: Path) -> None:
+    def __init__(self, kafka: KafkaServer, database: Database, folder: Path) -> None:
         self.database = database
-        self.data = data
         self.folder = folder
         self._kafka = kafka
 
@@ -44,9 +42,9 @@ class Recorded:
         simulated = {"QUANT_UPSTOX__BASE_URL": "http://127.0.0.1:9", "QUANT_FEED__DEPTH": "true"}
         return self._kafka.environment | self.database.environment | simulated
 
-    def run_up(self, *more: str) -> Outcome:
-        """The whole platform over the file."""
-        return up_distributed(self.data, self.folder / "home", self.environment, *more)
+    def run_up(self, *options: str) -> Outcome:
+        """The whole platform over a market with depth."""
+        return quant("up", "--mode", "distributed", *options, cwd=self.folder, environment=self.environment)
 
     def forget_features(self) -> None:
         """Let the next feature_engine begin anew on the same raw ticks."""

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.distributed_rig import up_distributed
+from tests.e2e.distributed_rig import Recorded, as_numbers, runtime_of, up_distributed
 from tests.e2e.platform_rig import FEED_KEYS, RULE_KEYS, RUN_KEYS, backtest, by_the_rules, candle_file, depth_file
 from tests.servers import Database, KafkaServer
 
 pytestmark = pytest.mark.usefixtures("bus")  # an empty Kafka
+
+MUHURAT = "2025-10-21"
+"""A session of an hour."""
 
 
 def require_equal_to_a_backtest(data: Path, kafka: KafkaServer, database: Database, *more: str, engines: int) -> None:
@@ -30,6 +33,24 @@ def test_depth_is_traded_like_a_backtest(tmp_path: Path, kafka: KafkaServer, dat
 def test_candles_are_traded_like_a_backtest(tmp_path: Path, kafka: KafkaServer, database: Database) -> None:
     data = candle_file(tmp_path / "candles.parquet")
     require_equal_to_a_backtest(data, kafka, database, "--set", "max_positions=5", "--set", "rsi_period=9", engines=1)
+
+
+@pytest.mark.slow
+def test_a_demo_day_traded_again_from_its_topics_gives_the_same_ledger(
+    tmp_path: Path, kafka: KafkaServer, database: Database
+) -> None:
+    recorded = Recorded(kafka, database, tmp_path)
+    options = ["--date", MUHURAT, "--speed", "300", "--until-close", "--json", "--home", str(tmp_path / "home")]
+    numbers = recorded.run_up(*options, "--portfolio", "day").numbers
+    recorded.forget_features()
+    with (
+        recorded.service("feature_engine"),
+        recorded.service("strategy_runtime", *runtime_of("again"), "--mode", "demo") as runtime,
+    ):
+        assert runtime.process.wait(120) == 0
+    assert numbers["fills"] > 2
+    assert as_numbers(recorded.summary("again")) == as_numbers(recorded.summary("day"))
+    assert recorded.summary("again").ledger_sha256 == numbers["ledger_sha256"]
 
 
 @pytest.mark.slow

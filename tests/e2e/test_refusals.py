@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from quant_platform.adapters.ledger.sql import SqlLedger
+from quant_platform.ports.ledger_store import RunRequest
 from tests.e2e.platform_rig import QUANT, depth_file, quant, replay_of, started, wait_until
+from tests.servers import Database
 
 
 def test_a_second_platform_on_the_same_home_is_refused_and_names_the_first(tmp_path: Path) -> None:
@@ -32,3 +35,21 @@ def test_a_file_that_cannot_be_replayed_ends_the_platform_with_the_exchanges_own
     assert refused.code == 2
     assert str(data) in refused.err
     assert "Traceback" not in refused.err
+
+
+def test_a_simulated_market_beside_a_real_one_is_refused_until_the_command_named_has_ended_that_run(
+    tmp_path: Path, database: Database
+) -> None:
+    with SqlLedger(database.url) as ledger:
+        ledger.begin(RunRequest("savings", "paper", "momentum", "the real market", None, 20_000_00))
+
+    servers = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", **database.environment}
+    home = tmp_path / "home"
+    refused = quant("up", "--mode", "distributed", "--home", home, cwd=tmp_path, environment=servers)
+    assert refused.code == 3
+    assert "portfolio 'savings' trades the real market" in refused.err
+    named = refused.err.partition("end that run: quant ")[2].split()
+    assert named == ["portfolio", "reset", "savings", "--mode", "distributed"]
+    assert quant(*named, "--yes", cwd=tmp_path, environment=database.environment).code == 0
+    with SqlLedger(database.url) as ledger:
+        assert [view.last_run_state for view in ledger.portfolios()] != ["running"]

@@ -10,8 +10,8 @@ from tests.e2e.platform_rig import bare_environment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = Path(quant_platform.__file__).parent
-FLOOR = ("domain/", "indicators/", "kernel.py")
-"""Values and formulas, which any file may use."""
+FLOOR = ("domain/", "indicators/", "protocol/", "kernel.py")
+"""Values, formulas and the form of the wire, which any file may use."""
 MOST_FILES = 10
 MOST_LINES = 2500
 

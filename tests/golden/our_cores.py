@@ -74,8 +74,8 @@ class OurCores:
 
     @property
     def journal(self) -> tuple[list[OrderRow], list[FillRow], list[OrderEndRow], list[RefusalRow]]:
-        found = self.runtime.journal
-        return found.orders, found.fills, found.ends, found.refusals
+        found = self.runtime.journal.story
+        return list(found.orders), list(found.fills), list(found.ends), list(found.refusals)
 
     def answer(self) -> dict[str, object]:
         """The numbers that a backtest prints, money in paise."""

@@ -1,5 +1,6 @@
 """Kafka away, hung, restarted or no Kafka at all: whoever writes and reads waits, is told, and nothing is lost."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -8,9 +9,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
-from quant_platform.adapters.bus.kafka_writer import KafkaWriter
+from quant_platform.adapters.bus.kafka_writer import COMMIT_WITHIN_S, KafkaWriter
 from quant_platform.adapters.cache.memory import MemoryCache
-from quant_platform.domain.errors import UnavailableError
+from quant_platform.domain.errors import RefusedRecordError, UnavailableError
 from quant_platform.domain.records import CLOCK, ClockRecord, encode
 from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS, Topic
 from quant_platform.hosts import process
@@ -24,6 +25,7 @@ THINGS = Topic("things", 3)
 OTHERS = Topic("others", 3)
 NS = 1_753_848_000_000_000_000  # 2025-07-30 09:30 IST
 WITHIN_S = 120.0
+EVERY = dict.fromkeys(range(3), 0)
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ def test_a_record_that_the_client_gave_up_is_never_silent(things: KafkaBus, kafk
     kafka.stop()
     send(impatient, range(1))
     for attempt in (impatient.flush, impatient.flush, lambda: send(impatient, range(1))):
-        with pytest.raises(UnavailableError, match="a record of 1 bytes for topic things could not be written"):
+        with pytest.raises(RefusedRecordError, match="a record of 1 bytes for topic things could not be written"):
             attempt()
     impatient.close()
 
@@ -139,6 +141,26 @@ def test_a_reader_says_that_the_broker_is_away_and_goes_on_where_it_was(things: 
     writer.close()
 
 
+def test_a_reader_notices_a_hung_broker_by_its_silence_and_another_goes_on(
+    things: KafkaBus, kafka: KafkaServer
+) -> None:
+    writer = things.writer()
+    send(writer, range(2))
+    reader = things.reader(THINGS.name, EVERY)
+    until(lambda: reader.poll(1, 0.5))
+    kafka.pause()
+    try:
+        with pytest.raises(UnavailableError, match="see whether Kafka runs there"):
+            until(lambda: reader.poll(1, 0.5) and False)
+        reader.close()
+    finally:
+        kafka.resume()
+    again = things.reader(THINGS.name, EVERY)
+    until(lambda: again.poll(1, 0.5))
+    again.close()
+    writer.close()
+
+
 def test_a_commit_without_a_broker_does_not_take_place_and_the_next_writer_of_its_name_goes_on(
     things: KafkaBus, kafka: KafkaServer
 ) -> None:
@@ -165,6 +187,98 @@ def test_a_commit_without_a_broker_does_not_take_place_and_the_next_writer_of_it
     second.close()
     again.close()
     assert stored(things, OTHERS) == [2]
+
+
+def copy_until(stop: threading.Event, bus: KafkaBus, copied: list[int]) -> None:
+    """Take records from one topic to another, each in a transaction of its own; begin anew after every fault."""
+    while not stop.is_set():
+        with contextlib.ExitStack() as opened, contextlib.suppress(UnavailableError):
+            writer = opened.enter_context(contextlib.closing(bus.transactional_writer("copier")))
+            reader = opened.enter_context(contextlib.closing(bus.group_reader("copiers", "one", THINGS.name)))
+            while not stop.is_set():
+                for record in reader.poll(1, 0.05):
+                    writer.send(OTHERS.name, record.key, record.value)
+                    writer.commit(reader, {(record.topic, record.partition): record.offset + 1})
+                    copied.append(int(record.value))
+
+
+def test_a_transaction_under_way_when_the_broker_dies_holds_nobody_and_its_records_come_once(
+    things: KafkaBus, kafka: KafkaServer
+) -> None:
+    writer = things.writer()
+    send(writer, range(300))
+    writer.flush()
+    writer.close()
+    stop, copied = threading.Event(), list[int]()
+    thread = threading.Thread(target=copy_until, args=(stop, things, copied))
+    thread.start()
+    try:
+        until(lambda: len(copied) > 100)
+        kafka.kill()
+        kafka.start()
+        until(lambda: 299 in copied)
+    finally:
+        stop.set()
+        thread.join()
+    assert stored(things, OTHERS) == list(range(300))
+
+
+def test_a_transaction_waits_for_a_slow_broker_and_fails_by_its_own_limit_where_that_takes_too_long(
+    things: KafkaBus, kafka: KafkaServer
+) -> None:
+    writer = things.writer()
+    send(writer, range(1))
+    writer.flush()
+    reader = things.group_reader("group", "one", THINGS.name)
+    until(lambda: reader.poll(1, 0.5))
+    transaction = things.transactional_writer("writer")
+
+    def commit_while_paused(value: bytes, seconds: float) -> None:
+        transaction.send(OTHERS.name, "key", value)
+        transaction.flush()
+        kafka.pause()
+        timer = threading.Timer(seconds, kafka.resume)
+        timer.start()
+        try:
+            transaction.commit(reader, {(THINGS.name, 0): 1})
+        finally:
+            timer.join()
+
+    commit_while_paused(b"1", COMMIT_WITHIN_S - 2)
+    with pytest.raises(UnavailableError, match="Kafka does not answer as asked"):
+        commit_while_paused(b"2", COMMIT_WITHIN_S + 4)
+    transaction.close()
+    reader.close()
+    send(writer, range(1, 2))
+    flushed(writer)
+    writer.close()
+    again = things.group_reader("group", "one", THINGS.name)
+    until(lambda: again.poll(1, 0.5))
+    second = things.transactional_writer("writer")
+    second.send(OTHERS.name, "key", b"3")
+    second.commit(again, {(THINGS.name, 0): 2})
+    second.close()
+    again.close()
+    assert stored(things, OTHERS) == [1, 3]
+
+
+def test_a_writer_fenced_off_while_its_records_are_under_way_says_so_and_prints_nothing(
+    things: KafkaBus, capfd: pytest.CaptureFixture[str]
+) -> None:
+    first = things.transactional_writer("writer")
+    first.send(OTHERS.name, "key", b"1")
+    second = things.transactional_writer("writer")
+
+    def send_more() -> bool:
+        first.send(OTHERS.name, "key", b"2")
+        first.flush()
+        return False
+
+    with pytest.raises(UnavailableError):
+        until(send_more)
+    first.close()
+    second.close()
+    assert "rdkafka" not in capfd.readouterr().err
 
 
 @pytest.fixture

@@ -6,8 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, text
 
+from quant_platform.adapters.ledger import engine, patience
 from quant_platform.adapters.ledger.gateway import GatewayLedger
+from quant_platform.adapters.ledger.schema import migrate
 from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.domain.errors import UnavailableError
 from quant_platform.ports.ledger_store import OutboxRow
@@ -63,6 +66,50 @@ def test_a_server_that_hangs_at_the_commit_is_given_up(
             database.server.resume()
         told: list[OutboxRow] = []
         assert ledger.publish(told.extend) == 0, "the commit had reached the server, which did it when it went on"
+
+
+@pytest.fixture
+def slow_migration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that takes four times as long as :class:`HastyLedger` waits for any other answer."""
+
+    def migrate_slowly(connection: Connection) -> None:
+        connection.execute(text("SELECT pg_sleep(2)"))
+        migrate(connection)
+
+    monkeypatch.setattr(engine, "migrate", migrate_slowly)
+    monkeypatch.setattr(patience, "LOOK_EVERY_S", 0.2)
+
+
+@pytest.mark.usefixtures("slow_migration")
+def test_a_migration_takes_as_long_as_it_does_and_says_that_it_goes_on(database: Database) -> None:
+    told: list[str] = []
+    with HastyLedger(database.url, migrating=lambda: told.append("migrating")) as ledger:
+        assert len(told) > 1
+        ledger.begin(request())
+        ledger.commit(next(round_trips()))
+        with hung(database), pytest.raises(UnavailableError, match="cannot be reached"):
+            ledger.finish()
+
+
+@pytest.mark.usefixtures("slow_migration")
+def test_a_migration_of_a_server_that_hangs_is_given_up_and_done_later(database: Database) -> None:
+    try:
+        with pytest.raises(UnavailableError, match="cannot be reached"):
+            HastyLedger(database.url, migrating=database.server.pause)
+    finally:
+        database.server.resume()
+    HastyLedger(database.url).close()
+
+
+def test_a_migration_waits_for_another_ones_lock_only_so_long(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "LOCK_SECONDS", 1)
+    with database.connect() as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [engine.MIGRATION_LOCK])
+        with pytest.raises(UnavailableError, match="lock timeout"):
+            HastyLedger(database.url)
+    HastyLedger(database.url).close()
 
 
 def test_a_new_connection_to_a_hung_server_is_given_up(database: Database) -> None:

@@ -1,6 +1,8 @@
 """QuestDB when it is away, killed, hung or set up otherwise: what its writer and reader say, and what is kept."""
 
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -96,6 +98,33 @@ def test_a_question_to_a_server_that_hangs_is_given_up(
     finally:
         questdb.resume()
     assert seen(reader) == []
+    reader.close()
+
+
+def test_who_asks_a_server_that_is_known_to_hang_is_told_at_once_and_one_finds_out_when_it_is_back(
+    questdb: QuestdbServer, writer: QuestdbWriter, settings: Settings
+) -> None:
+    writer.prepare()
+    reader = reader_of(settings, timeout_s=3.0)
+
+    def complaint(_: int) -> str:
+        try:
+            reader.newest(TICKS, SYMBOL, 1)
+        except UnavailableError as error:
+            return error.what
+        return ""
+
+    with ThreadPoolExecutor(20) as askers:
+        assert set(askers.map(complaint, range(20))) == {""}
+        questdb.pause()
+        try:
+            assert "" not in set(askers.map(complaint, range(20)))
+            told = Counter(askers.map(complaint, range(1000)))
+            assert sum(count for what, count in told.items() if "hangs, and is tried again" in what) > 990
+        finally:
+            questdb.resume()
+        eventually(lambda: complaint(0) == "")
+        assert set(askers.map(complaint, range(20))) == {""}
     reader.close()
 
 

@@ -1,5 +1,6 @@
 """The log of a service: one JSON object a line, to its very end."""
 
+import asyncio
 import json
 import logging
 import subprocess
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 import structlog
 
+from quant_platform.domain.errors import QuantError
+from quant_platform.hosts.distributed.service_process import ServiceProcess
 from quant_platform.hosts.logs import configure_logs
 from tests.e2e.platform_rig import QUANT, bare_environment
 
@@ -35,6 +38,7 @@ def ended(folder: Path, name: str, settings: Mapping[str, str]) -> tuple[int, li
         ("feature_engine", {"QUANT_KAFKA__PARTITIONS": "many"}, "setting kafka.partitions in environment"),
         ("feature_engine", {"KAFKA_BOOTSTRAP_SERVERS": "nonsense"}, "setting kafka.bootstrap_servers in environment"),
         ("strategy_runtime", {}, "setting postgres.password is missing"),
+        ("upstox_ingestor", {}, "setting postgres.password is missing"),
         (
             "strategy_runtime",
             {"REDIS_URL": "nonsense", "POSTGRES_PASSWORD": "secret"},
@@ -52,6 +56,18 @@ def test_a_wrong_setting_ends_a_service_with_code_2_and_is_its_logs_last_line(
     assert (last["event"], last["level"], last["service"], last["exit_code"]) == ("the service ends", "error", name, 2)
     assert complaint in last["reason"]
     assert " — " in last["reason"], "with the cure"
+
+
+def test_whoever_keeps_a_service_running_is_told_the_reason_for_which_it_refused(tmp_path: Path) -> None:
+    log = tmp_path / "strategy_runtime.log"
+    process = ServiceProcess("strategy_runtime", [], bare_environment(), 0, log)
+    with pytest.raises(QuantError) as told:
+        asyncio.run(process.keep())
+    assert told.value.exit_code == 2
+    assert told.value.what.startswith(
+        "service strategy_runtime ended with exit code 2: setting postgres.password is missing — set POSTGRES_PASSWORD"
+    )
+    assert told.value.cure == f"read {log}"
 
 
 def test_a_crash_is_one_line_with_its_traceback() -> None:

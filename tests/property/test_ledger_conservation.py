@@ -83,7 +83,7 @@ def test_every_evening_is_flat_and_cash_is_the_start_with_all_pnl(seed: int, dep
         cores.feed(day)
         cores.end_of_day(int(day.ts.max()))
         orders, fills, ends, _ = cores.journal
-        assert not cores.runtime.journal.open_positions()
+        assert not cores.runtime.open_positions()
         assert cores.runtime.cash == cores.runtime.equity == stream.capital + sum(fill.pnl for fill in fills)
         ways_to_end = Counter(fill.order_no for fill in fills) + Counter(end.order_no for end in ends)
         assert ways_to_end == dict.fromkeys(range(1, len(orders) + 1), 1)
@@ -131,7 +131,7 @@ class Told:
         self.rows: list[list[Any]] = [[] for _ in range(5)]
 
     def take(self, cores: OurCores) -> None:
-        for kept, more in zip(self.rows, [*cores.journal, cores.runtime.journal.equity], strict=True):
+        for kept, more in zip(self.rows, [*cores.journal, cores.runtime.journal.story.equity], strict=True):
             kept.extend(more)
 
 

@@ -15,7 +15,7 @@ import typer
 from quant_platform import cli
 from quant_platform.commands import values
 from quant_platform.domain.errors import DataError, SafetyError, UnavailableError
-from quant_platform.hosts.options import BacktestOptions, DownloadOptions, UpOptions
+from quant_platform.hosts.options import BacktestOptions, DownloadOptions, SweepOptions, UpOptions
 from quant_platform.simulator.options import ExchangeOptions
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
@@ -26,7 +26,7 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the hosts were called with, instead of running them."""
     calls: list[Any] = []
     hosts = [f"quant_platform.hosts.{name}" for name in ("up", "exchange", "download")]
-    for module in ("quant_platform.research.backtest", *hosts):
+    for module in ("quant_platform.research.backtest", "quant_platform.research.sweep", *hosts):
         parent, _, name = module.rpartition(".")
         stand_in = type(sys)(module)
         stand_in.run = lambda *arguments: calls.append(arguments[0] if len(arguments) == 1 else arguments)  # type: ignore[attr-defined]
@@ -74,6 +74,26 @@ def test_backtest_hands_over_what_was_asked_for(handed: list[Any]) -> None:
             json=True,
             skip_bad_rows=True,
             batch_size=7,
+        )
+    ]
+
+
+def test_sweep_hands_over_what_was_asked_for(handed: list[Any]) -> None:
+    code = quant(
+        *["sweep", "--data", "a.parquet", "b", "--set", "rsi_entry=45:60:5", "max_positions=1,10", "--latency-ms", "9"],
+        *["--capital", "50000", "--workers", "3", "--results", "r.parquet", "--home", "h", "--top", "5", "--json"],
+    )
+    assert code == 0
+    assert handed == [
+        SweepOptions(
+            data=("a.parquet", "b"),
+            capital=50_000_00,
+            swept={"rsi_entry": "45:60:5", "max_positions": "1,10", "latency_ms": "9"},
+            workers=3,
+            results=Path("r.parquet"),
+            home=Path("h"),
+            top=5,
+            json=True,
         )
     ]
 
@@ -166,6 +186,10 @@ def test_exchange_hands_over_what_was_asked_for(handed: list[Any]) -> None:
         (["backtest", "--data", "x", "--capital", "0"], "'0' is not an amount of rupees"),
         (["backtest", "--data", "x", "--set", "rsi_entry"], "'rsi_entry' is not NAME=VALUE"),
         (["backtest", "--data", "x", "--latency-ms", "-1"], "--latency-ms"),
+        (["sweep", "--set", "rsi_entry=45,50"], "--data"),
+        (["sweep", "--data", "x"], "--set"),
+        (["sweep", "--data", "x", "--set", "rsi_entry"], "'rsi_entry' is not NAME=VALUE"),
+        (["sweep", "--data", "x", "--set", "a=1", "--workers", "2", "--cluster", "tcp://h:1"], "has its own workers"),
         (["up", "--speed", "0"], "'0' is neither a number above 0 nor max"),
         (["up", "--speed", "nan"], "neither a number above 0 nor max"),
         (["up", "--source", "moon"], "'moon'"),
@@ -251,7 +275,7 @@ def test_help_needs_nothing_heavy(tmp_path: Path) -> None:
 def test_quant_alone_prints_help_and_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert quant() == 0
     assert "Usage: quant" in capsys.readouterr().out
-    for command in ("up", "backtest", "exchange", "scan"):
+    for command in ("up", "backtest", "sweep", "exchange", "scan"):
         assert quant(command, "--help") == 0
         assert f"\n    quant {command}" in capsys.readouterr().out
 

@@ -1,5 +1,7 @@
 """What ``orders.events`` tells of a committed block."""
 
+from dataclasses import replace
+
 from quant_platform.domain.orders import BUY, SELL, order_id
 from quant_platform.domain.records import OrderEvent, Reader, encode
 from quant_platform.hosts.distributed.order_events import order_events
@@ -31,12 +33,31 @@ def test_every_order_is_told_from_its_intent_to_its_end() -> None:
     events = order_events(BLOCK, "main", "run")
     assert lives(events, SBIN) == ["intended", "refused"]
     assert lives(events, INFY) == ["intended", "accepted", "refused_at_fill"]
-    assert lives(events, TCS) == ["intended", "accepted", "intended", "accepted", "filled"]
+    assert lives(events, TCS) == ["intended", "accepted", "filled", "intended", "accepted"]
     assert [event.ts for event in events] == sorted(event.ts for event in events)
 
 
+def test_of_one_moment_an_order_that_is_done_comes_before_a_new_one_and_never_before_its_own_acceptance() -> None:
+    closing = replace(
+        BLOCK,
+        orders=[*BLOCK.orders, OrderRow(4, LATER, SBIN, SELL, 1, 800_00, "square-off")],
+        fills=[*BLOCK.fills, FillRow(4, LATER, SBIN, SELL, 1, 800_00, 50, 0, 0, "square-off", True)],
+    )
+    told = [(event.what, event.order_id) for event in order_events(closing, "main", "run") if event.ts == LATER]
+    bought, gone, sold, closed = (order_id("run", number) for number in (1, 2, 3, 4))
+    assert told == [
+        ("filled", bought),
+        ("refused_at_fill", gone),
+        ("intended", None),
+        ("accepted", sold),
+        ("intended", None),
+        ("accepted", closed),
+        ("filled", closed),
+    ]
+
+
 def test_an_order_is_known_from_its_acceptance_on_and_names_the_tick_that_brought_each_step_about() -> None:
-    intended, accepted, *_, filled = (event for event in order_events(BLOCK, "main", "run") if event.symbol == TCS)
+    intended, accepted, filled, *_ = (event for event in order_events(BLOCK, "main", "run") if event.symbol == TCS)
     assert (intended.order_id, intended.quantity, intended.transaction_type) == (None, None, "BUY")
     assert (intended.price, intended.reason, intended.tick) == (1_400.05, "price above VWAP", f"{TCS}@{NOON}")
     assert (accepted.order_id, accepted.quantity, accepted.tick) == (order_id("run", 1), 2, f"{TCS}@{NOON}")

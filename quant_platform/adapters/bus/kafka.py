@@ -25,8 +25,15 @@ _COMPACTED = {
     "min.cleanable.dirty.ratio": "0.05",
     "max.compaction.lag.ms": "120000",
 }
-_NO_LEADER_YET = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
-"""So a topic that was just made answers for a moment."""
+_NO_LEADER_YET = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+    }
+)
+"""So a topic that was just made, or a broker that was just started, answers for a moment."""
 _DEAD_RECORD_BYTES = 4 * 2**20
 """Dead letters carry whatever any topic took, and the reason beside it."""
 

@@ -1,11 +1,15 @@
 """Kafka's errors as the platform's: what cannot be reached is waited for, whatever the client calls it."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from confluent_kafka import KafkaError, KafkaException
 
 from quant_platform.domain.errors import ConfigurationError, UnavailableError
+
+LOG = logging.getLogger("kafka")
+"""Takes what the client would print to standard error by itself, past everybody's log."""
 
 ASK_WITHIN_S = 10.0
 """How long a question to the cluster may take."""
@@ -52,3 +56,8 @@ def named(servers: str) -> Iterator[None]:
                 "check kafka.bootstrap_servers and its rights",
             ) from None
         raise unavailable("Kafka does not answer as asked", error, servers) from None
+    except SystemError as error:
+        # So ends a fatal error that confluent-kafka 2.16 raises while it calls back about a record that failed by it.
+        if not isinstance(error.__cause__, KafkaException):
+            raise
+        raise unavailable("Kafka's client cannot go on", error.__cause__, servers) from None

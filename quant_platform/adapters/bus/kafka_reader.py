@@ -7,7 +7,7 @@ from typing import Any, NoReturn, Self
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, not_there, unavailable
+from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, LOG, named, not_there, unavailable
 from quant_platform.domain.errors import DataError
 from quant_platform.ports.bus import Offsets, OnAssigned, Record
 
@@ -16,6 +16,8 @@ _PIECE = 1000
 """Messages that become records at a time: as objects of the client they are large, and more of them fill the caches."""
 _BATCH = 10_000
 _HISTORY_WAIT_S = 0.02
+_SILENT_FOR_S = 5.0
+"""Without a record, after which Kafka is asked whether it is there: one that hangs keeps its connections."""
 _MOST_KEYS = 65_536
 _LOST = "see whether the topic was made anew, or keeps its records for less time than this service was away"
 
@@ -49,11 +51,13 @@ class KafkaReader:
         self._trouble: KafkaError | None = None
         self._held: frozenset[int] = frozenset()
         self._is_closing = False
-        self._is_lost = False  # after an error that the client does not come back from
+        self._heard_at = time.monotonic()
+        self._fatal: KafkaError | None = None  # that the client does not come back from
         self._unproven: frozenset[int] = frozenset()  # partitions that nobody but us said are there
         self._records = RecordsOf()
         self._found: list[Record] = []  # in the poll that is under way
-        self.consumer = Consumer({"bootstrap.servers": servers, "error_cb": self._on_error, **_CONSUMER, **config})
+        client = {"bootstrap.servers": servers, "error_cb": self._on_error, "logger": LOG}
+        self.consumer = Consumer({**client, **_CONSUMER, **config})
 
     @classmethod
     def of_group(
@@ -124,7 +128,7 @@ class KafkaReader:
             if len(messages) < asked:
                 break
         if self._found:
-            self._trouble = None
+            self._trouble, self._heard_at = None, time.monotonic()
         else:
             self._prove_partitions()
             self._look_after_trouble()
@@ -167,7 +171,7 @@ class KafkaReader:
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal() or error.code() == KafkaError._FATAL:
-            self._is_lost = True
+            self._fatal = error
         self._trouble = error
 
     def _prove_partitions(self) -> None:
@@ -187,15 +191,15 @@ class KafkaReader:
         self._unproven = frozenset()
 
     def _look_after_trouble(self) -> None:
-        """Silence after an error: either Kafka is away, or there was just nothing to read."""
-        if self._trouble is None:
+        """Silence after an error, or for long: either Kafka is away, or there was just nothing to read."""
+        if self._trouble is None and time.monotonic() - self._heard_at < _SILENT_FOR_S:
             return
-        if self._is_lost:
+        if self._fatal is not None:
             # Put out of its group for good, as after a restart of Kafka: it would read nothing any more, in silence.
-            raise unavailable(f"the reader of topic {self._topic} has to begin anew", self._trouble, self._servers)
+            raise unavailable(f"the reader of topic {self._topic} has to begin anew", self._fatal, self._servers)
         with named(self._servers):
-            self.consumer.list_topics(self._topic, timeout=2.0)
-        self._trouble = None
+            self.consumer.list_topics(self._topic, timeout=_SILENT_FOR_S if self._trouble is None else 2.0)
+        self._trouble, self._heard_at = None, time.monotonic()
 
     def _refuse(self, message: Message) -> NoReturn:
         error = message.error()

@@ -6,13 +6,15 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, unavailable
+from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, LOG, named, unavailable
 from quant_platform.adapters.bus.kafka_reader import places
-from quant_platform.domain.errors import UnavailableError
+from quant_platform.domain.errors import RefusedRecordError, UnavailableError
 from quant_platform.domain.topics import SCHEMA_VERSION
 from quant_platform.ports.bus import GroupReader, Offsets, Record
 
 FLUSH_WITHIN_S = 5.0
+COMMIT_WITHIN_S = 5.0
+"""For each of the two calls that end a transaction: both fit into the time for which Kafka keeps one open."""
 
 _PRODUCER = {
     "enable.idempotence": True,
@@ -53,6 +55,7 @@ class KafkaWriter:
             {
                 "bootstrap.servers": servers,
                 "on_delivery": self._on_refusal,
+                "logger": LOG,
                 **_PRODUCER,
                 **(_TRIED_FOR_EVER if config is None else config),
             }
@@ -62,7 +65,7 @@ class KafkaWriter:
         """Hand a record over; without a partition the key chooses it. Waits where too much waits already.
 
         Raises:
-            UnavailableError: an earlier record was refused.
+            RefusedRecordError: an earlier record was refused for good.
         """
         self._send(topic, key.encode(), value, self._headers.get(kind) or self._headers_of(kind), partition)
 
@@ -80,9 +83,11 @@ class KafkaWriter:
         """Return when everything sent is durable.
 
         Raises:
-            UnavailableError: Kafka does not take it now, and more waiting may help; or it refused a record for good.
+            UnavailableError: Kafka does not take it now; another call goes on waiting.
+            RefusedRecordError: it refused a record for good.
         """
-        left = self._producer.flush(FLUSH_WITHIN_S)
+        with named(self._servers):
+            left = self._producer.flush(FLUSH_WITHIN_S)
         self._raise_refusal()
         if left:
             raise UnavailableError(
@@ -91,8 +96,8 @@ class KafkaWriter:
 
     def close(self) -> None:
         """Let go of the connection; what was not flushed is dropped."""
-        self._producer.purge()
-        with contextlib.suppress(KafkaException):  # a writer that was fenced off says so once more
+        with contextlib.suppress(UnavailableError), named(self._servers):  # one that was fenced off says so once more
+            self._producer.purge()
             self._producer.flush(0)
 
     def _send(self, topic: str, key: bytes, value: bytes, headers: Headers, partition: int | None) -> None:
@@ -105,7 +110,8 @@ class KafkaWriter:
             try:
                 self._producer.produce(topic, value, key, where, headers=headers)
             except BufferError:
-                self._producer.poll(0.1)
+                with named(self._servers):
+                    self._producer.poll(0.1)
                 self._raise_refusal()
             except KafkaException as error:
                 raise unavailable(f"topic {topic} cannot be written", error, self._servers) from None
@@ -127,7 +133,8 @@ class KafkaWriter:
     def _raise_refusal(self) -> None:
         if self._refused is not None:
             record, error = self._refused
-            raise unavailable(f"{record} could not be written", error, self._servers)
+            found = unavailable(f"{record} could not be written", error, self._servers)
+            raise RefusedRecordError(found.what, found.cure)
 
 
 class KafkaTransactionalWriter(KafkaWriter):
@@ -143,7 +150,13 @@ class KafkaTransactionalWriter(KafkaWriter):
     """
 
     def __init__(self, servers: str, name: str, timeout_ms: int) -> None:
-        super().__init__(servers, {"transactional.id": name, "transaction.timeout.ms": timeout_ms})
+        config = {
+            "transactional.id": name,
+            "transaction.timeout.ms": timeout_ms,
+            # What a call has to wait for when Kafka dies meanwhile, whatever limit the call is given (ADR 20).
+            "socket.timeout.ms": round(COMMIT_WITHIN_S * 1000),
+        }
+        super().__init__(servers, config)
         with named(servers):
             self._producer.init_transactions(ASK_WITHIN_S)
 
@@ -157,14 +170,15 @@ class KafkaTransactionalWriter(KafkaWriter):
             self._begin()
         with named(self._servers):
             if offsets:
-                self._producer.send_offsets_to_transaction(places(offsets), reader.membership(), ASK_WITHIN_S)
-            self._producer.commit_transaction(ASK_WITHIN_S)
+                self._producer.send_offsets_to_transaction(places(offsets), reader.membership(), COMMIT_WITHIN_S)
+            self._producer.commit_transaction(COMMIT_WITHIN_S)
         self._is_open = False
 
     def close(self) -> None:
         """Drop what is open and let go of the connection."""
         if self._is_open:
-            with contextlib.suppress(KafkaException):  # else the next writer of this name, or a time-out, drops it
+            # Else the next writer of this name, or a time-out, drops it.
+            with contextlib.suppress(UnavailableError), named(self._servers):
                 self._producer.abort_transaction(FLUSH_WITHIN_S)
         super().close()
 

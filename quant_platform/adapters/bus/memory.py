@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from quant_platform.domain.errors import DataError, UnavailableError
+from quant_platform.domain.errors import DataError, RefusedRecordError, UnavailableError
 from quant_platform.domain.topics import SCHEMA_VERSION, Topic
 from quant_platform.ports.bus import (
     GroupReader,
@@ -252,9 +252,9 @@ class _MemoryWriter:
     def _require_room(self, record: Record) -> None:
         partitions = self._bus.partitions(record.topic)
         if record.partition >= partitions:
-            raise UnavailableError(f"topic {record.topic} has no partition {record.partition}: it has {partitions}")
+            raise RefusedRecordError(f"topic {record.topic} has no partition {record.partition}: it has {partitions}")
         if len(record.value) > MOST_BYTES and not record.topic.endswith(".dead"):
-            raise UnavailableError(
+            raise RefusedRecordError(
                 f"a record of {len(record.value)} bytes is too large for topic {record.topic}: at most {MOST_BYTES}"
             )
 

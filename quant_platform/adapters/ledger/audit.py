@@ -8,9 +8,10 @@ import msgspec
 from sqlalchemy import Connection, select, update
 
 from quant_platform.adapters.ledger.bulk import bulk_insert
-from quant_platform.adapters.ledger.columns import decimal_text, moment
+from quant_platform.adapters.ledger.columns import moment
 from quant_platform.adapters.ledger.tables import audit_log, executed_orders, portfolios, runs
 from quant_platform.domain.errors import LedgerError
+from quant_platform.domain.money import decimal_text
 
 GENESIS = "0" * 64
 """What the first row of a chain takes as the hash before it."""

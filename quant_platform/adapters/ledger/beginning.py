@@ -8,10 +8,10 @@ from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from quant_platform.adapters.ledger.audit import GENESIS, AuditHead, Fact, append_facts
 from quant_platform.adapters.ledger.bus_side import forget_offsets, read_offsets
-from quant_platform.adapters.ledger.columns import decimal_text
 from quant_platform.adapters.ledger.running import Running
 from quant_platform.adapters.ledger.tables import executed_orders, portfolios, positions, runs, runtime_state
 from quant_platform.domain.errors import UsageError
+from quant_platform.domain.money import decimal_text
 from quant_platform.ports.ledger_store import OpenPosition, RunRequest, RunStart
 
 STARTS_ANEW = frozenset({"backtest", "replay"})

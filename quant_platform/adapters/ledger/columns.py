@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Numeric, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from quant_platform.domain.money import decimal_text
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 BigCounter = BigInteger().with_variant(Integer, "sqlite")
@@ -19,12 +21,6 @@ BigCounter = BigInteger().with_variant(Integer, "sqlite")
 def moment(ns: int) -> datetime:
     """A stamp in ns since the epoch as a UTC time, cut to the microseconds that databases keep."""
     return EPOCH + timedelta(microseconds=ns // 1000)
-
-
-def decimal_text(units: int, scale: int) -> str:
-    """``units`` of 10^-scale as a plain decimal: 123456 with scale 2 is ``1234.56``."""
-    digits = f"{units:0{scale + 1}d}" if units >= 0 else f"{units:0{scale + 2}d}"
-    return f"{digits[:-scale]}.{digits[-scale:]}"
 
 
 class Rupees(TypeDecorator[int]):

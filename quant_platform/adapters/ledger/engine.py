@@ -1,11 +1,11 @@
 """Open a ledger database: which file or server, how durable, and one kind of transaction."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from quant_platform.adapters.ledger.schema import create_directly, migrate, stored_revision
@@ -24,6 +24,8 @@ CONNECT_SECONDS = 5
 MIGRATION_LOCK = 0x71756E74
 """Advisory lock of Postgres: services that start together bring the schema up to date one after another."""
 
+LOCK_SECONDS = 60
+"""How long a migration waits for another one, or for who reads a table that it changes."""
 
 _REFUSALS = (
     "password authentication failed",
@@ -50,13 +52,14 @@ def database_url(where: str | Path) -> URL:
     return URL.create("sqlite", database=str(where))
 
 
-def open_engine(where: str | Path, durable: bool, patience_s: float) -> Engine:
+def open_engine(where: str | Path, durable: bool, patience_s: float, migrating: Callable[[], None]) -> Engine:
     """Connect, and bring the schema to this program's.
 
     Args:
         where: path of a SQLite file (its folder is made), or a database URL.
         durable: a commit is on the disk when it returns; False for a throw-away SQLite file.
-        patience_s: how long a server may take for each answer.
+        patience_s: how long a server may take for each answer, but for those that bring the schema up to date.
+        migrating: called every few seconds while a server does that, from another thread.
 
     Raises:
         ConfigurationError: the URL cannot be read, or the schema is newer than the program.
@@ -77,26 +80,39 @@ def open_engine(where: str | Path, durable: bool, patience_s: float) -> Engine:
         be_patient(engine, patience_s)
     try:
         with faults_named():
-            _bring_up_to_date(engine, durable)
+            _bring_up_to_date(engine, durable, migrating)
     except BaseException:
         engine.dispose()
         raise
     return engine
 
 
-def _bring_up_to_date(engine: Engine, durable: bool) -> None:
+def _bring_up_to_date(engine: Engine, durable: bool, migrating: Callable[[], None]) -> None:
     """Take the write lock only when there is something to do: a screen may be opened while a run is written."""
     with engine.connect().execution_options(**reading_options(engine)) as connection:
         revision = stored_revision(connection)
     if revision == HEAD_REVISION:
         return
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+    with engine.begin() as connection, _alone(connection, migrating):
         if not durable and stored_revision(connection) is None:
             create_directly(connection)
         else:
             migrate(connection)
+
+
+@contextmanager
+def _alone(connection: Connection, migrating: Callable[[], None]) -> Iterator[None]:
+    """A transaction that may change the schema, however long that takes: SQLite's has the write lock already."""
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    from quant_platform.adapters.ledger.patience import without_limit  # noqa: PLC0415 - loads a driver of its own
+
+    with without_limit(connection, migrating):
+        connection.execute(text("SET LOCAL statement_timeout = 0"))  # a step may have to rewrite the largest table
+        connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
+        connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+        yield
 
 
 def reading_options(engine: Engine) -> dict[str, Any]:

@@ -1,16 +1,14 @@
 """The numbers of a run, computed from its stored rows in one pass."""
 
-import hashlib
-
 import msgspec
 from sqlalchemy import Connection, func, select
 
-from quant_platform.adapters.ledger.columns import decimal_text
 from quant_platform.adapters.ledger.tables import executed_orders, orders, runs
-from quant_platform.domain.errors import LedgerError
-from quant_platform.ports.ledger_store import RunSummary
+from quant_platform.adapters.ledger.tally import SIDE_NAMES, Tally
+from quant_platform.ports.ledger_store import Executions, RunSummary
 
-_HASHED = ("ts_ns", "symbol", "transaction_type", "quantity", "value", "charges", "pnl")
+_TALLIED = ("ts_ns", "symbol", "transaction_type", "quantity", "value", "charges", "gross", "pnl")
+SIDES = {name: side for side, name in SIDE_NAMES.items()}
 
 
 def summarise(connection: Connection, run_id: str) -> RunSummary:
@@ -22,30 +20,13 @@ def summarise(connection: Connection, run_id: str) -> RunSummary:
     run = connection.execute(select(runs).where(runs.c.run_id == run_id)).mappings().one()
     by_state = select(orders.c.state, func.count()).where(orders.c.run_id == run_id).group_by(orders.c.state)
     states: dict[str, int] = dict(map(tuple, connection.execute(by_state)))
-    digest = hashlib.sha256()
-    fills = round_trips = gross = charges = net = 0
-    cash = run["starting_balance"]
+    tally = Tally(run["starting_balance"])
     executed = executed_orders.c
-    query = select(*(executed[name] for name in _HASHED), executed.gross)
-    query = query.where(executed.run_id == run_id).order_by(executed.seq).execution_options(yield_per=1000)
-    for row in connection.execute(query):
-        ts_ns, symbol, side, quantity, value, charge, pnl, gain = tuple(row)
-        digest.update(f"{ts_ns}|{symbol}|{side}|{quantity}|{value}|{charge}|{pnl}\n".encode())
-        fills += 1
-        charges += charge
-        net += pnl
-        if side == "SELL":
-            round_trips += 1
-            gross += gain
-            cash += value - charge
-        else:
-            cash -= value + charge
-    if cash != run["balance"]:
-        raise LedgerError(
-            f"run {run_id} ends at {decimal_text(cash, 2)} by its orders and at "
-            f"{decimal_text(run['balance'], 2)} by its balance",
-            "the ledger was changed from outside; `quant doctor` names the row",
-        )
+    query = select(*(executed[name] for name in _TALLIED)).where(executed.run_id == run_id)
+    for rows in connection.execute(query.order_by(executed.seq).execution_options(yield_per=1000)).partitions():
+        ts, symbol, side, *amounts = map(list, zip(*rows, strict=True))
+        tally.take(Executions(ts, symbol, [SIDES[name] for name in side], *amounts))
+    tally.check(run_id, run["balance"])
     counters = msgspec.json.decode(run["counters"], type=dict[str, int])
     return RunSummary(
         run_id=run_id,
@@ -53,15 +34,15 @@ def summarise(connection: Connection, run_id: str) -> RunSummary:
         late=counters.get("late", 0),
         duplicates=counters.get("duplicates", 0),
         orders=sum(states.values()),
-        fills=fills,
+        fills=tally.fills,
         cancelled=states.get("cancelled", 0),
-        round_trips=round_trips,
-        gross_pnl=gross,
-        charges=charges,
-        net_pnl=net,
+        round_trips=tally.round_trips,
+        gross_pnl=tally.gross,
+        charges=tally.charges,
+        net_pnl=tally.net,
         starting_balance=run["starting_balance"],
-        ending_balance=cash,
+        ending_balance=tally.balance,
         max_drawdown=run["max_drawdown"],
         refusals=msgspec.json.decode(run["refusals"], type=dict[str, int]),
-        ledger_sha256=digest.hexdigest(),
+        ledger_sha256=tally.sha256,
     )

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 
 from quant_platform.adapters.ledger.audit import ORDER_FILLED, AuditHead, Fact, fill_facts
 from quant_platform.adapters.ledger.bulk import Row
-from quant_platform.adapters.ledger.columns import decimal_text, moment
+from quant_platform.adapters.ledger.columns import moment
+from quant_platform.adapters.ledger.tally import SIDE_NAMES
 from quant_platform.domain.errors import LedgerError
-from quant_platform.domain.orders import BUY, order_id
+from quant_platform.domain.money import decimal_text
+from quant_platform.domain.orders import order_id
 from quant_platform.ports.ledger_store import FillRow, LedgerBlock, OpenPosition, OrderEndRow
 
 PENDING = "pending"
@@ -54,11 +56,6 @@ class BlockRows:
     equity: list[Row]
     facts: list[Fact]
     positions: dict[str, OpenPosition]
-
-
-def side_name(side: int) -> str:
-    """``BUY`` or ``SELL``."""
-    return "BUY" if side == BUY else "SELL"
 
 
 def block_rows(run: Running, block: LedgerBlock) -> BlockRows:
@@ -145,7 +142,7 @@ def _orders(run: Running, block: LedgerBlock, ends: Mapping[int, tuple[str, str,
                 "timestamp": moment(order.ts),
                 "ts_ns": order.ts,
                 "symbol": order.symbol,
-                "transaction_type": side_name(order.side),
+                "transaction_type": SIDE_NAMES[order.side],
                 "quantity": order.quantity,
                 "price": order.price,
                 "reason": order.reason,
@@ -201,7 +198,7 @@ def _execution(run: Running, seq: int, fill: FillRow) -> Row:
         "timestamp": moment(fill.ts),
         "ts_ns": fill.ts,
         "symbol": fill.symbol,
-        "transaction_type": side_name(fill.side),
+        "transaction_type": SIDE_NAMES[fill.side],
         "quantity": fill.quantity,
         "price": price_per_share(fill.value, fill.quantity),
         "value": fill.value,

@@ -46,14 +46,22 @@ class SqlLedger(LedgerDatabase):
         where: path of a SQLite file, or a database URL.
         durable: a commit is on the disk when it returns; False for a throw-away SQLite file.
         now: dates the beginning and the end of runs.
+        migrating: called every few seconds while Postgres brings the schema up to date, from another thread.
 
     Raises:
         ConfigurationError: the URL cannot be read, or the schema is newer than the program.
         UnavailableError: the database cannot be opened now.
     """
 
-    def __init__(self, where: str | Path, durable: bool = True, now: Callable[[], datetime] = utc_now) -> None:
-        super().__init__(where, durable)
+    def __init__(
+        self,
+        where: str | Path,
+        durable: bool = True,
+        now: Callable[[], datetime] = utc_now,
+        *,
+        migrating: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(where, durable, migrating=migrating)
         self._now = now
         self._running: Running | None = None
         self._run_id = ""

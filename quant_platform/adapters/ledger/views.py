@@ -1,6 +1,6 @@
 """The reading side of the ledger, for the command line and for screens; and the tables that hold no money."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +34,7 @@ class LedgerDatabase:
     Args:
         where: path of a SQLite file, or a database URL.
         durable: a commit is on the disk when it returns; False for a throw-away SQLite file.
+        migrating: called every few seconds while Postgres brings the schema up to date, from another thread.
 
     Raises:
         ConfigurationError: the URL cannot be read, or the schema is newer than the program.
@@ -43,8 +44,10 @@ class LedgerDatabase:
     patience_s: ClassVar[float] = 60.0
     """How long Postgres may take for each answer before it counts as away."""
 
-    def __init__(self, where: str | Path, durable: bool = True) -> None:
-        self._engine: Engine = open_engine(where, durable, self.patience_s)
+    def __init__(
+        self, where: str | Path, durable: bool = True, *, migrating: Callable[[], None] = lambda: None
+    ) -> None:
+        self._engine: Engine = open_engine(where, durable, self.patience_s, migrating)
 
     def close(self) -> None:
         """Let go of the database."""

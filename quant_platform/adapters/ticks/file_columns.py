@@ -22,10 +22,15 @@ NO_VOLUME = -1
 """Stands for a volume that is missing: as impossible as any other below 0."""
 
 
+def _in_memory(column: Any) -> NDArray[Any]:
+    """A column of numbers without nulls as it lies in memory; ``to_numpy`` would import pandas first."""
+    return np.from_dlpack(column)
+
+
 def stamps(column: Any, ns_per_unit: int) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
     """Stamps in ns UTC, and a mask of those that are missing or beyond 64 bits (0 stands there); None: all are good."""
     raw = column.cast(pa.int64())
-    units = (raw.fill_null(0) if raw.null_count else raw).to_numpy()
+    units = _in_memory(raw.fill_null(0) if raw.null_count else raw)
     limit = (2**63 - 1 - NS_PER_DAY) // ns_per_unit
     lost: NDArray[np.bool_] | None = None
     if raw.null_count:
@@ -49,23 +54,23 @@ def symbols(column: Any) -> tuple[NDArray[np.int32], list[str | None]]:
     """Dictionary codes, -1 where there is none, and the full symbol of every code, None where it is malformed."""
     coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     indices = coded.indices
-    codes = (indices.fill_null(-1) if indices.null_count else indices).to_numpy()
+    codes = _in_memory(indices.fill_null(-1) if indices.null_count else indices)
     names = [_full_symbol_or_none(name) for name in coded.dictionary.to_pylist()]
     return codes.astype(np.int32, copy=False), names
 
 
 def _floats(column: Any) -> NDArray[np.float64]:
     """A numeric column as float64, NaN where there is no value."""
-    if pa.types.is_decimal(column.type):
-        column = column.cast(pa.float64())
-    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
+    if column.null_count or pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64()).fill_null(np.nan)
+    return np.asarray(_in_memory(column), np.float64)
 
 
 def whole_numbers(column: Any, missing: int) -> NDArray[np.int64]:
     """A numeric column as int64, ``missing`` where there is no number or one beyond 62 bits."""
     if pa.types.is_integer(column.type) and not pa.types.is_uint64(column.type):
         filled = column.fill_null(missing) if column.null_count else column
-        return np.asarray(filled.to_numpy(), np.int64)
+        return np.asarray(_in_memory(filled), np.int64)
     values = np.rint(_floats(column))
     return np.where(np.abs(values) < 2**62, values, missing).astype(np.int64)
 

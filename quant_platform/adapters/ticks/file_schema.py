@@ -57,14 +57,16 @@ class RowGroup:
         number: within the file.
         first_row: its first row's place in the file.
         rows: how many it has.
-        first_day: IST date of its earliest row, in days since the epoch; far in the past where the file does not say.
-        last_day: of its latest row, likewise.
+        first_ts: ns UTC of its earliest row; far in the past where the file does not say.
+        first_day: that row's IST date, in days since the epoch.
+        last_day: IST date of its latest row; far in the future where the file does not say.
         suspect: the file's statistics show a value that cannot be, or there are none.
     """
 
     number: int
     first_row: int
     rows: int
+    first_ts: int
     first_day: int
     last_day: int
     suspect: bool
@@ -211,20 +213,18 @@ def _row_groups(metadata: Any, kind: Kind, ns_per_unit: int) -> tuple[RowGroup, 
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         statistics = {name: group.column(places[name]).statistics for name in kind.required}
-        days = _days_between(statistics["timestamp"], ns_per_unit)
+        first_ts, last_ts = _times_between(statistics["timestamp"], ns_per_unit)
+        first_day, last_day = ((ts + IST_OFFSET_NS) // NS_PER_DAY for ts in (first_ts, last_ts))
         suspect = any(_looks_impossible(name, found) for name, found in statistics.items())
-        groups.append(RowGroup(number, row, group.num_rows, *days, suspect))
+        groups.append(RowGroup(number, row, group.num_rows, first_ts, first_day, last_day, suspect))
         row += group.num_rows
     return tuple(groups)
 
 
-def _days_between(statistics: Any, ns_per_unit: int) -> tuple[int, int]:
+def _times_between(statistics: Any, ns_per_unit: int) -> tuple[int, int]:
     if statistics is None or not statistics.has_min_max or statistics.physical_type != "INT64":
-        return _FAR_PAST, _FAR_FUTURE
-    low, high = (
-        (int(stamp) * ns_per_unit + IST_OFFSET_NS) // NS_PER_DAY for stamp in (statistics.min_raw, statistics.max_raw)
-    )
-    return low, high
+        return _FAR_PAST * NS_PER_DAY, _FAR_FUTURE * NS_PER_DAY
+    return int(statistics.min_raw) * ns_per_unit, int(statistics.max_raw) * ns_per_unit
 
 
 def _looks_impossible(name: str, statistics: Any) -> bool:

@@ -1,7 +1,7 @@
 """Candle and tick files of the contract as a stream of trading days, whatever order their rows stand in."""
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -34,9 +34,10 @@ from quant_platform.domain.ticks import (
     TickBatch,
     empty_bars,
     empty_ticks,
+    join,
 )
 from quant_platform.ports.broker import Candle
-from quant_platform.ports.tick_source import DayTicks
+from quant_platform.ports.tick_source import DayPart, DayTicks
 from quant_platform.ports.tick_store import StoredBar
 
 BUFFER_BYTES = 128 << 20
@@ -144,20 +145,34 @@ class FileTickSource:
         return [date_of(day) for day in self._rows_by_day]
 
     def days(self) -> Iterator[DayTicks]:
-        """The days in order, each sorted by (ts, symbol name, order in the files).
+        """The days in order, each sorted by (ts, symbol name, order in the files); memory holds a whole one.
 
-        The next day is read in a thread of its own while the caller works on this one.
+        Raises:
+            DataError: as :meth:`parts`.
+        """
+        parts: list[DayPart] = []
+        for part in self.parts():
+            parts.append(part)
+            if part.ends_day:
+                ticks = part.ticks if len(parts) == 1 else join([part.ticks for part in parts])
+                yield DayTicks(part.day, ticks, parts[0].bars)
+                parts = []
+
+    def parts(self) -> Iterator[DayPart]:
+        """The days in order and in parts: files whose rows stand by time are read a few row groups at a time.
+
+        The next part is read in a thread of its own while the caller works on this one.
 
         Raises:
             DataError: a row that the footers did not betray is impossible, or a file is damaged.
         """
         self._skipped.clear()
         with DayBuffer(self._buffer_bytes) as buffer, ThreadPoolExecutor(1, "read-days") as reader:
-            stream = self._read_days(buffer)
+            stream = self._read_parts(buffer)
             upcoming = reader.submit(next, stream, None)
-            while (day := upcoming.result()) is not None:
+            while (part := upcoming.result()) is not None:
                 upcoming = reader.submit(next, stream, None)
-                yield day
+                yield part
 
     def history(self, symbol: str, before: date, bars: int) -> list[Candle]:
         """The last one-minute bars of a symbol before a date, in session only, oldest first.
@@ -245,23 +260,31 @@ class FileTickSource:
                     columns[name] = np.zeros((rows, *like.shape[1:]), like.dtype)
             buffer.add(day, (unit.file_number, row), {name: columns[name] for name in sorted(columns)})
 
-    def _read_days(self, buffer: DayBuffer) -> Iterator[DayTicks]:
+    def _read_parts(self, buffer: DayBuffer) -> Iterator[DayPart]:
         days = list(self._rows_by_day)
         units = [unit for unit in self._units if self._has_rows(unit, days[0], days[-1])]
-        units.sort(key=lambda unit: (min(day for day in self._days_in[unit] if day >= days[0]), unit.file_number))
+        units.sort(key=lambda unit: (unit.group.first_ts, unit.file_number))
         last_unit = {day: place for place, unit in enumerate(units) for day in self._days_in[unit]}
-        waiting = iter(days)
-        day = next(waiting)
+        following = [unit.group.first_ts for unit in units[1:]]
+        waiting = deque(days)
+        begun = False
         for place, unit in enumerate(units):
             self._read_unit(unit, buffer, days[0], days[-1], self._skipped)
-            while last_unit[day] <= place:
+            while waiting and last_unit[waiting[0]] <= place:
+                day = waiting.popleft()
                 columns = buffer.take(day)
+                if columns is not None or begun:
+                    yield self._part(day, columns, begun, ends_day=True)
+                begun = False
+            if waiting and waiting[0] in self._days_in[unit] and self._kind is Kind.TICKS:
+                columns = buffer.take(waiting[0], before_ts=following[place])
                 if columns is not None:
-                    yield DayTicks(date_of(day), self._in_order(columns), self._stored_bars(day))
-                following = next(waiting, None)
-                if following is None:
-                    return
-                day = following
+                    yield self._part(waiting[0], columns, begun, ends_day=False)
+                    begun = True
+
+    def _part(self, day: int, columns: Columns | None, begun: bool, *, ends_day: bool) -> DayPart:
+        ticks = empty_ticks(0, LEVELS if self._has_depth else 0) if columns is None else self._in_order(columns)
+        return DayPart(date_of(day), ticks, () if begun else self._stored_bars(day), ends_day)
 
     def _in_order(self, columns: Columns) -> TickBatch:
         if self._kind is Kind.CANDLES:

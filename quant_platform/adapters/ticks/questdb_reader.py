@@ -2,22 +2,15 @@
 
 import time
 from collections.abc import Sequence
-from threading import Lock
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-import psycopg
-from psycopg.abc import PQGen
-from psycopg.pq import TransactionStatus
-
+from quant_platform.adapters.ticks.questdb_connections import QuestdbConnections
 from quant_platform.adapters.ticks.series_rows import column_types, rows_of
-from quant_platform.domain.errors import ConfigurationError, UnavailableError
+from quant_platform.domain.errors import UnavailableError
 from quant_platform.ports.series_store import TABLES, Backlog, Place, R, S, Table
-
-A = TypeVar("A")
 
 _POLL_S = 0.01
 _STAMP = "cast(%s AS TIMESTAMP_NS)"
-_REFUSED_LOGIN = ("invalid username/password", "no password supplied")
 
 
 class _Commits(NamedTuple):
@@ -25,20 +18,6 @@ class _Commits(NamedTuple):
     durable: int
     visible: int
     fault: str
-
-
-class _Connection(psycopg.Connection[Any]):
-    """Gives up a server that hangs, which keeps no time-out of its own."""
-
-    patience_s = 0.0
-
-    def wait(self, gen: PQGen[A], interval: float = 0.1, timeout: float | None = None) -> A:
-        try:
-            return super().wait(gen, interval, self.patience_s if timeout is None else timeout)
-        except psycopg.OperationalError:
-            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
-                self.pgconn.finish()
-            raise
 
 
 class QuestdbReader:
@@ -55,19 +34,7 @@ class QuestdbReader:
     """
 
     def __init__(self, host: str, port: int, user: str, password: str | None, *, timeout_s: float = 10.0) -> None:
-        self._where = f"{host}:{port}"
-        self._timeout_s = timeout_s
-        self._parameters: dict[str, Any] = {
-            "host": host,
-            "port": port,
-            "user": user,
-            "password": password,
-            "dbname": "qdb",
-            "connect_timeout": max(int(timeout_s), 1),
-            "options": f"-c statement_timeout={int(timeout_s * 1000)}",
-        }
-        self._connection: _Connection | None = None
-        self._lock = Lock()
+        self._connections = QuestdbConnections(host, port, user, password, timeout_s)
 
     def newest(self, table: Table[R], name: str, limit: int) -> R:
         """The newest rows of a symbol (or service), oldest first.
@@ -81,7 +48,7 @@ class QuestdbReader:
         # The inner question walks back from the newest row; sorting alone would read the whole table.
         oldest = f"SELECT min(timestamp) FROM (SELECT timestamp FROM {table.name} WHERE {owner} = %s LIMIT -{limit})"  # noqa: S608
         conditions = f"{owner} = %s AND timestamp >= ({oldest})"
-        return rows_of(table, self._ask(_select(table, conditions, order, limit), [name, name])[::-1])
+        return rows_of(table, self._connections.ask(_select(table, conditions, order, limit), [name, name])[::-1])
 
     def between(self, table: Table[S], symbol: str, start: Place, end_ns: int, limit: int) -> S:
         """Rows of a symbol from a place on, in order of stamp and seq.
@@ -97,7 +64,7 @@ class QuestdbReader:
             conditions += f" AND (timestamp > {_STAMP} OR seq >= %s)"
             values += [start.timestamp, start.seq]
             order += ", seq"
-        return rows_of(table, self._ask(_select(table, conditions, order, limit), values))
+        return rows_of(table, self._connections.ask(_select(table, conditions, order, limit), values))
 
     def backlog(self) -> Sequence[Backlog]:
         """Our tables that are there, and how many commits of each cannot be read yet.
@@ -132,78 +99,18 @@ class QuestdbReader:
             time.sleep(_POLL_S)
 
     def close(self) -> None:
-        """Let go of the connection."""
-        with self._lock:
-            self._disconnect()
+        """Let go of the connections."""
+        self._connections.close()
 
     def _commits(self) -> list[_Commits]:
-        rows = self._ask("SELECT name, sequencerTxn, writerTxn, suspended, errorMessage FROM wal_tables()", [])
+        query = "SELECT name, sequencerTxn, writerTxn, suspended, errorMessage FROM wal_tables()"
+        rows = self._connections.ask(query, [])
         ours = {table.name for table in TABLES}
         return [
             _Commits(name, durable, visible, (message or "no reason is known") if has_stopped else "")
             for name, durable, visible, has_stopped, message in rows
             if name in ours
         ]
-
-    def _ask(self, query: str, values: Sequence[str | int]) -> list[tuple[Any, ...]]:
-        with self._lock:
-            if self._connection is not None:
-                try:
-                    return self._answer(self._connection, query, values)
-                except psycopg.OperationalError:
-                    self._disconnect()  # the server may have been started anew since the last question
-            self._connection = self._connect()
-            try:
-                return self._answer(self._connection, query, values)
-            except psycopg.OperationalError as error:
-                self._disconnect()
-                raise self._cannot_be_reached(error) from None
-
-    def _answer(
-        self, connection: psycopg.Connection[Any], query: str, values: Sequence[str | int]
-    ) -> list[tuple[Any, ...]]:
-        try:
-            return connection.cursor(binary=True).execute(query.encode(), values).fetchall()
-        except psycopg.OperationalError:
-            raise
-        except psycopg.Error as error:
-            reason = str(error).partition("\n")[0]
-            if reason.startswith("table does not exist"):
-                raise UnavailableError(
-                    f"QuestDB at {self._where}: {reason}", "it is made when market_persistor starts"
-                ) from None
-            if reason.startswith("Invalid column"):
-                raise ConfigurationError(
-                    f"QuestDB at {self._where} has a table of another make: {reason}",
-                    "start market_persistor, which tells what to do",
-                ) from None
-            raise UnavailableError(
-                f"QuestDB at {self._where} cannot answer now: {reason}", "look into its log and at its load"
-            ) from None
-
-    def _connect(self) -> _Connection:
-        try:
-            connection = _Connection.connect(**self._parameters, autocommit=True, prepare_threshold=None)
-        except psycopg.OperationalError as error:
-            if any(sign in str(error) for sign in _REFUSED_LOGIN):
-                raise ConfigurationError(
-                    f"QuestDB at {self._where} refuses user {self._parameters['user']} or the password",
-                    "correct questdb.pg_user and questdb.pg_password",
-                ) from None
-            raise self._cannot_be_reached(error) from None
-        connection.patience_s = self._timeout_s + 1  # the server's own time-out says more, where it keeps it
-        return connection
-
-    def _cannot_be_reached(self, error: psycopg.Error) -> UnavailableError:
-        reason = str(error).partition("\n")[0].rpartition("failed: ")[2]
-        return UnavailableError(
-            f"QuestDB at {self._where} cannot be reached: {reason}", "start it, or correct questdb.pg_host and pg_port"
-        )
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
 
 def _select(table: Table[Any], conditions: str, order: str, limit: int) -> str:

@@ -79,7 +79,7 @@ class WaitedLedger:
 
     def _open(self) -> None:
         if self._opened is None:
-            self._opened = connections.gateway_ledger(self._settings)
+            self._opened = connections.gateway_ledger(self._settings, self._health.waiting)
         if self._first_key is not None and self._opened.add_key(self._first_key):
             _log.info("the first key was taken in", key=self._first_key.key_id)
         if not self._opened.list_keys():

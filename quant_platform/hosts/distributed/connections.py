@@ -1,5 +1,6 @@
 """Which adapter stands behind which port of a distributed service."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sqlalchemy import URL
@@ -32,19 +33,28 @@ def kafka(settings: Settings) -> KafkaBus:
     )
 
 
-def postgres(settings: Settings) -> SqlLedger:
+MIGRATING = "the schema of the ledger is brought up to date; nothing is to be done"
+
+
+def postgres(settings: Settings, waiting: Callable[[str], None] = lambda _: None) -> SqlLedger:
     """The ledger of the settings.
+
+    Args:
+        settings: of the installation.
+        waiting: told again and again while the schema is brought up to date, from another thread.
 
     Raises:
         ConfigurationError: the password is missing or wrong, or the schema is newer than the program.
         UnavailableError: Postgres cannot be reached.
     """
-    return SqlLedger(postgres_url(settings).render_as_string(hide_password=False))
+    url = postgres_url(settings).render_as_string(hide_password=False)
+    return SqlLedger(url, migrating=lambda: waiting(MIGRATING))
 
 
-def gateway_ledger(settings: Settings) -> GatewayLedger:
-    """The same, as the API gateway sees it. Raises as :func:`postgres`."""
-    return GatewayLedger(postgres_url(settings).render_as_string(hide_password=False))
+def gateway_ledger(settings: Settings, waiting: Callable[[str], None] = lambda _: None) -> GatewayLedger:
+    """The same, as the API gateway sees it. Arguments and errors as of :func:`postgres`."""
+    url = postgres_url(settings).render_as_string(hide_password=False)
+    return GatewayLedger(url, migrating=lambda: waiting(MIGRATING))
 
 
 def postgres_copies(settings: Settings) -> LedgerCopies:

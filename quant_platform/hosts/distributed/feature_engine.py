@@ -112,6 +112,7 @@ class FeatureEngineService:
         """Enrich ticks, insert bars, pass clocks on: each partition's output in the order of its input."""
         self._touched: dict[int, int] = {}
         self._newest: dict[str, bytes] = {}
+        self._passed_on = 0
         for start in range(0, len(self._records), PIECE):
             self._take(self._records[start : start + PIECE])
 
@@ -129,6 +130,7 @@ class FeatureEngineService:
         """Output, state and offsets together, or nothing of it."""
         if self._records:
             self._writer.commit(self._reader, following(self._records))
+            self._written.inc(self._passed_on)
             self._lookups.put_quotes(self._newest)
             self._health.lag.labels(EQUITY_TICKS.name).set(self._reader.lag())
 
@@ -154,7 +156,7 @@ class FeatureEngineService:
                     self._insert(record, content)
             else:
                 depth = self._enrich(list(run), depth)
-        self._written.inc(len(entries))
+        self._passed_on += len(entries)
 
     def _enrich(self, entries: Sequence[Read], depth: DepthColumns) -> DepthColumns:
         """Enrich ticks, and pass clocks on between them. Gives the depth that is left after that of these ticks."""

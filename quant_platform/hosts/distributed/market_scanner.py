@@ -89,7 +89,7 @@ class ScannerService:
             await asyncio.sleep(IDLE_S)
 
     async def _serve(self) -> None:
-        with await asyncio.to_thread(postgres, self._settings) as ledger:
+        with await asyncio.to_thread(postgres, self._settings, self._health.waiting) as ledger:
             bus = kafka(self._settings)
             await asyncio.to_thread(bus.ensure, [SCANNER_SUGGESTIONS])
             settings = load_settings(self._options.config)  # anew: there may be a token by now

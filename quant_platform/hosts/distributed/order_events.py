@@ -5,11 +5,11 @@ from operator import attrgetter
 from quant_platform.domain.money import PAISE_PER_RUPEE
 from quant_platform.domain.orders import BUY, order_id
 from quant_platform.domain.records import OrderEvent, tick_id
-from quant_platform.ports.ledger_store import FillRow, LedgerBlock, OrderRow, RefusalRow
+from quant_platform.ports.ledger_store import FillRow, LedgerBlock, OrderEndRow, OrderRow, RefusalRow
 
 
 def order_events(block: LedgerBlock, portfolio: str, run_id: str) -> list[OrderEvent]:
-    """The events of a block in order of time; of one moment, what was decided before what became of it.
+    """The events of a block in order of time; of one moment, what became of older orders before what was decided then.
 
     Args:
         block: about to be committed.
@@ -43,16 +43,21 @@ def order_events(block: LedgerBlock, portfolio: str, run_id: str) -> list[OrderE
         price = row.price / PAISE_PER_RUPEE
         return event("refused", row.ts, row.symbol, row.reason, transaction_type=_side(BUY), price=price)
 
-    events = [intended(row, row.side, row.reason) for row in block.orders]
-    # An exit is never refused; why an entry was wished for is kept with its order only.
-    events += [intended(row, BUY, "") for row in block.refusals]
-    events += [refused(row) for row in block.refusals]
-    events += [ordered("accepted", row, row.price) for row in block.orders]
-    events += [ordered("filled", row, row.value / row.quantity) for row in block.fills]
-    events += [
-        event(row.state, row.ts, row.symbol, row.refusal or row.state, order_id=order_id(run_id, row.order_no))
-        for row in block.ends
-    ]
+    def outcome(row: FillRow | OrderEndRow) -> OrderEvent:
+        if isinstance(row, FillRow):
+            return ordered("filled", row, row.value / row.quantity)
+        known = {"order_id": order_id(run_id, row.order_no)}
+        return event(row.state, row.ts, row.symbol, row.refusal or row.state, **known)
+
+    decided_at = {row.order_no: row.ts for row in block.orders}
+    outcomes: list[FillRow | OrderEndRow] = sorted([*block.fills, *block.ends], key=attrgetter("order_no"))
+    events = [outcome(row) for row in outcomes if decided_at.get(row.order_no) != row.ts]
+    for order in block.orders:
+        events += [intended(order, order.side, order.reason), ordered("accepted", order, order.price)]
+    for refusal in block.refusals:
+        # An exit is never refused; why an entry was wished for is kept with its order only.
+        events += [intended(refusal, BUY, ""), refused(refusal)]
+    events += [outcome(row) for row in outcomes if decided_at.get(row.order_no) == row.ts]
     return sorted(events, key=attrgetter("ts"))
 
 

@@ -8,11 +8,12 @@ from importlib import import_module
 
 import structlog
 
-from quant_platform.domain.errors import QuantError, UsageError
+from quant_platform.domain.errors import QuantError, SafetyError, UsageError
 from quant_platform.hosts.config import load_settings
 from quant_platform.hosts.health import Health, answering
 from quant_platform.hosts.logs import configure_logs
 from quant_platform.hosts.options import ServiceOptions
+from quant_platform.hosts.process import stopped_by_signals
 
 NAMES = (
     "api_gateway",
@@ -26,6 +27,7 @@ NAMES = (
 )
 """Each is a module beside this one with ``serve(settings, options, health)``, loaded when it is the one to run."""
 
+LOOK_EVERY_S = 1.0
 
 _log = structlog.get_logger(__name__)
 
@@ -36,8 +38,8 @@ def run(options: ServiceOptions) -> int:
     What ends it otherwise is the last line of its log, which has one JSON object a line to the very end.
 
     Returns:
-        The exit code: 0 done; 2 a setting is missing, unknown or wrong, and nothing was consumed; 3 another runtime has
-        taken the portfolio over; 1 anything else.
+        The exit code: 0 done; 2 a setting is missing, unknown or wrong, and nothing was consumed; 3 refused for safety,
+        as where another runtime has taken the portfolio over; 1 anything else.
 
     Raises:
         UsageError: there is no such service.
@@ -65,7 +67,21 @@ def _serve(options: ServiceOptions) -> None:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     serve = import_module(f"{__package__}.{options.name}").serve
     with answering(health, settings.service.host, settings.service.port, _say_port):
-        serve(settings, options, health)
+        try:
+            serve(settings, options, health)
+        except QuantError as error:
+            if settings.service.stay_when_refused and error.exit_code == SafetyError.exit_code:
+                _stay(error, health)
+            raise
+
+
+def _stay(error: QuantError, health: Health) -> None:
+    """Do nothing but say why, until SIGTERM: started again, this service would do the harm for which it was refused."""
+    _log.error("the service does no more work, and waits to be stopped", reason=str(error))
+    with stopped_by_signals() as stop:
+        while not stop.is_set():
+            health.waiting(str(error))
+            stop.wait(LOOK_EVERY_S)
 
 
 def _say_port(port: int) -> None:

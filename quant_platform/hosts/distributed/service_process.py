@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -102,9 +103,16 @@ class ServiceProcess:
 
     def _failure(self, code: int) -> QuantError:
         lines = self.log.read_text("utf-8", errors="replace").strip().splitlines()
-        said = lines[-1] if lines else "nothing"
-        failure = QuantError(
-            f"service {self.name} ended with exit code {code}; its log says: {said}", f"read {self.log}"
-        )
+        said = _reason_of(lines[-1]) if lines else "its log says nothing"
+        failure = QuantError(f"service {self.name} ended with exit code {code}: {said}", f"read {self.log}")
         failure.exit_code = max(1, code)
         return failure
+
+
+def _reason_of(line: str) -> str:
+    """What the last line of a log says for people; a process that was cut short may have left half a line."""
+    with contextlib.suppress(json.JSONDecodeError):
+        entry = json.loads(line)
+        if isinstance(entry, dict):
+            return str(entry.get("reason") or entry.get("event") or line)
+    return line

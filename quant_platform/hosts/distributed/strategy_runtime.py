@@ -98,15 +98,13 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
         def over(_: RunSummary) -> None:
             stop.set()
 
+        def open_ledger() -> SqlLedger:
+            return connections.postgres(settings, health.waiting)
+
         warm_kernels()
         warm_readers()
-        process.run(
-            StrategyRuntimeService(
-                connections.kafka(settings), lambda: connections.postgres(settings), health, lookups, plan, over
-            ),
-            health,
-            stop,
-        )
+        bus = connections.kafka(settings)
+        process.run(StrategyRuntimeService(bus, open_ledger, health, lookups, plan, over), health, stop)
 
 
 def _plan(settings: Settings, options: ServiceOptions) -> RuntimePlan:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from prometheus_client import Counter
+
 from quant_platform.domain.depth_json import read_depth
 from quant_platform.domain.instruments import SymbolTable
 from quant_platform.domain.record_columns import bar_rows, tick_batch, tick_records
@@ -27,7 +29,8 @@ class TickStream:
         normaliser: reads the frames.
         writer: to the bus.
         partitions: of the topic; every one gets every clock.
-        health: counts.
+        health: counts what is written.
+        frames: counts frames.
         now_ns: our clock, to judge stamps by when live; None where time is the data's own.
         lockstep: whether clocks follow from the stamps, because no timer runs.
     """
@@ -39,6 +42,7 @@ class TickStream:
         writer: RecordWriter,
         partitions: int,
         health: Health,
+        frames: Counter,
         *,
         now_ns: Callable[[], int] | None,
         lockstep: bool,
@@ -49,7 +53,7 @@ class TickStream:
         self._writer = writer
         self._partitions = range(partitions)
         self._written = health.written.labels(EQUITY_TICKS.name)
-        self._frames = health.counter("quant_feed_frames_total", "Frames received")
+        self._frames = frames
         self._now_ns = now_ns
         self._lockstep = lockstep
         self._since_clock = 0

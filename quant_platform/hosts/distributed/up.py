@@ -87,7 +87,7 @@ class DistributedRun:
         """Run until the market is over and, unless told otherwise, on until stopped."""
         simulated = self._options.source != "upstox"
         async with contextlib.AsyncExitStack() as stack:
-            ledger = await self._patiently(lambda: connections.postgres(self._settings))
+            ledger = await self._patiently(lambda: connections.postgres(self._settings, self._say_waiting))
             stack.callback(ledger.close)
             await self._patiently(lambda: self._prepare_topics(ledger))
             address: Address | None = None
@@ -123,8 +123,11 @@ class DistributedRun:
             try:
                 return await asyncio.to_thread(work)
             except UnavailableError as error:
-                self._console.print(f"waiting: {error}", style="yellow", markup=False)
+                self._say_waiting(str(error))
                 await asyncio.sleep(pauses.next())
+
+    def _say_waiting(self, why: str) -> None:
+        self._console.print(f"waiting: {why}", style="yellow", markup=False)
 
     def _prepare_topics(self, ledger: SqlLedger) -> None:
         """Make the topics; a simulated market begins with empty ones."""
@@ -141,7 +144,7 @@ class DistributedRun:
                 bus.forget_groups(GROUPS)
             except UnavailableError as error:
                 if time.monotonic() < patience:
-                    self._console.print(f"waiting: {error.what}", style="yellow", markup=False)
+                    self._say_waiting(error.what)
                     time.sleep(RETRY_S)
                     continue
                 raise SafetyError(str(error), "stop the platform that runs on these servers, or use others") from None
@@ -241,7 +244,8 @@ def _refuse_beside_real(ledger: SqlLedger) -> None:
         if view.mode == MODES["upstox"] and view.last_run_state == "running":
             raise SafetyError(
                 f"portfolio {view.name!r} trades the real market on these servers",
-                "use other servers for a simulated one, or end that run: quant portfolio reset",
+                f"use other servers for a simulated one, or end that run: "
+                f"quant portfolio reset {view.name} --mode distributed",
             )
 
 

@@ -9,7 +9,7 @@ from datetime import time as clock_time
 
 from quant_platform.adapters.clock.lockstep import LockstepClock
 from quant_platform.adapters.clock.system import SystemClock
-from quant_platform.domain.errors import BrokerError, SafetyError, UnavailableError
+from quant_platform.domain.errors import BrokerError, RefusedRecordError, SafetyError, UnavailableError
 from quant_platform.domain.instruments import Instrument, SymbolTable
 from quant_platform.domain.session import ist_date, ist_time, ns_at, session_on
 from quant_platform.domain.ticks import LEVELS
@@ -18,7 +18,7 @@ from quant_platform.hosts import wiring
 from quant_platform.hosts.config import Settings, load_settings
 from quant_platform.hosts.days import days_between, end_of_day
 from quant_platform.hosts.distributed import ingestor_state
-from quant_platform.hosts.distributed.connections import kafka, postgres, redis
+from quant_platform.hosts.distributed.connections import kafka, postgres, postgres_url, redis
 from quant_platform.hosts.distributed.ingestor_state import Snapshot, WrittenSince
 from quant_platform.hosts.distributed.lookups import LookupWriter
 from quant_platform.hosts.distributed.suggestions import follow_suggestions
@@ -47,8 +47,10 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
     """Bring the market onto the bus until SIGTERM.
 
     Raises:
+        ConfigurationError: a setting is missing or wrong, a password among them.
         QuantError: any but a broker's and :class:`UnavailableError`, which are waited on.
     """
+    postgres_url(settings)  # a password that is not set needs no server to be missed
     with redis(settings, health) as lookups:
         asyncio.run(until_stopped(Ingestor(settings, options, health, lookups).run))
 
@@ -120,8 +122,18 @@ class Ingestor:
         self._scanned = settings.feed.subscribe == "scanner"
         self._connected = health.gauge("quant_feed_connected", "1 while the feed is up")
         self._in_session = health.gauge("quant_feed_in_session", "1 while the exchange trades")
-        self._gaps = health.gauge("quant_feed_gaps_total", "Gaps in the session's feed")
-        self._reconnects = health.gauge("quant_feed_reconnects_total", "Times the feed came back")
+        self._frames = health.counter("quant_feed_frames_total", "Frames received")
+        self._numbers: FeedNumbers | None = None  # of the market that is served; None before the first
+        health.counter_of(
+            "quant_feed_gaps_total",
+            "Gaps in the feed during sessions",
+            lambda: self._numbers.gaps if self._numbers else None,
+        )
+        health.counter_of(
+            "quant_feed_reconnects_total",
+            "Times the feed came back",
+            lambda: self._numbers.reconnects if self._numbers else None,
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until the market is over, and then until stopped.
@@ -168,6 +180,7 @@ class Ingestor:
             host = FeedHost(stream, stream, market.rest, market.clock, universe)
             serving = Serving(market, host, stream, writer, bus, 0 if snapshot is None else snapshot.suggestions_from)
             serving.resume(snapshot, written)
+            self._numbers = host.numbers
             await self._days(serving)
             await _flushed(writer, self._health)
         finally:
@@ -183,7 +196,7 @@ class Ingestor:
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _save(self, universe: list[Instrument]) -> None:
-        with postgres(self._settings) as ledger:
+        with postgres(self._settings, self._health.waiting) as ledger:
             ledger.save_instruments(universe)
 
     def _stream(
@@ -206,6 +219,7 @@ class Ingestor:
             writer,
             partitions,
             self._health,
+            self._frames,
             now_ns=market.clock.now_ns if live else None,
             lockstep=isinstance(market.clock, LockstepClock),
         )
@@ -226,8 +240,7 @@ class Ingestor:
             tasks += [asyncio.create_task(feed.run()), asyncio.create_task(market.keep_time())]
         self._health.working()
         try:
-            await self._begin(serving, tasks)
-            async with failing_together(tasks):
+            async with failing_together(tasks), failing_together(await self._subscribe(serving)):
                 last = market.first_ns if market.end_ns is None else market.end_ns
                 for day in days_between(market.first_ns, last):
                     await self._day(day, serving, pace)
@@ -236,14 +249,15 @@ class Ingestor:
             host.stopping = True
             await feed.disconnect("the ingestor stops")
 
-    async def _begin(self, serving: Serving, tasks: list[asyncio.Task[None]]) -> None:
+    async def _subscribe(self, serving: Serving) -> list[asyncio.Task[None]]:
+        """Ask for the first day's symbols; returns what follows the scanner, where it chooses them."""
         host = serving.host
         await host.start_day(ist_date(serving.market.first_ns), scanned=self._scanned)
         await host.subscribe_again()
         if self._scanned:
-            tasks.append(asyncio.create_task(self._follow_suggestions(serving)))
-        else:
-            await host.subscribe([instrument.symbol for instrument in host.universe])
+            return [asyncio.create_task(self._follow_suggestions(serving))]
+        await host.subscribe([instrument.symbol for instrument in host.universe])
+        return []
 
     async def _day(self, day: date, serving: Serving, pace: Pace) -> None:
         stream = serving.stream
@@ -267,8 +281,6 @@ class Ingestor:
             host.tell_set_aside()
             self._lookups.put_subscriptions(host.subscribed)
             self._connected.set(host.connected)
-            self._gaps.set(host.numbers.gaps)
-            self._reconnects.set(host.numbers.reconnects)
             if time.monotonic() - kept_at >= KEEP_EVERY_S:
                 await self._keep(serving)
                 kept_at = time.monotonic()
@@ -294,10 +306,16 @@ class Ingestor:
 
 
 async def _flushed(writer: RecordWriter, health: Health) -> None:
-    """Wait, visibly, until everything sent is durable."""
+    """Wait, visibly, until everything sent is durable.
+
+    Raises:
+        RefusedRecordError: Kafka will never take one of them.
+    """
     while True:
         try:
             await asyncio.to_thread(writer.flush)
+        except RefusedRecordError:
+            raise
         except UnavailableError as error:
             health.waiting(str(error))
         else:

@@ -35,6 +35,8 @@ STATE = np.dtype(
 """All features' state of one symbol."""
 
 KIND = "feature_engine/1"
+_FEATURES = 5
+"""VWAP, RSI, OBI, SMA and spread."""
 
 
 @kernel
@@ -65,32 +67,47 @@ def _feed(record: Any, ts: int, ltp: int, volume: int, atp: float) -> bool:
 
 
 @kernel
-def _enrich(state: Any, rings: Any, ticks: TickBatch, out: EnrichedBatch, rsi_period: int, obi_from_book: bool) -> None:
-    # Columns are bound one by one: a named tuple handed on to a function that is not inlined copies every column's
-    # header and counts its references, a tick at a time.
-    bid_price, bid_qty, ask_price, ask_qty = ticks.bid_price, ticks.bid_qty, ticks.ask_price, ticks.ask_qty
-    for i in range(ticks.ts.size):
-        if ticks.flags[i] & NOT_FED:
-            out.vwap[i] = np.nan
-            out.rsi[i] = np.nan
-            out.obi[i] = np.nan
-            out.sma[i] = np.nan
-            out.spread[i] = np.nan
-            out.aggressor[i] = 0
-            out.has_depth[i] = False
+def _clear(values: Any, side: Any, has_depth: Any, row: int) -> None:
+    for feature in range(values.shape[0]):
+        values[feature, row] = np.nan
+    side[row] = 0
+    has_depth[row] = False
+
+
+@kernel
+def _enrich(
+    state: Any, rings: Any,
+    ts: Any, symbol: Any, ltp: Any, volume: Any, atp: Any, flags: Any,
+    bid_price: Any, bid_qty: Any, ask_price: Any, ask_qty: Any,
+    values: Any, side: Any, has_depth: Any,
+    rsi_period: int, obi_from_book: bool,
+) -> int:  # fmt: skip
+    """Fill the features in; where a symbol has no record yet, do nothing and return how many records it takes.
+
+    The columns come one by one: a named tuple costs a call more than the work on a tick.
+    """
+    highest = integer(-1)
+    for i in range(symbol.size):
+        highest = max(highest, integer(symbol[i]))
+    if highest >= state.size:
+        return highest + 1
+    vwaps, rsis, obis, smas, spreads = values[0], values[1], values[2], values[3], values[4]
+    for i in range(ts.size):
+        if flags[i] & NOT_FED:
+            _clear(values, side, has_depth, i)
             continue
-        symbol = integer(ticks.symbol[i])
-        ltp = integer(ticks.ltp[i])
-        record = state[symbol]
-        if _feed(record, integer(ticks.ts[i]), ltp, integer(ticks.volume[i]), ticks.atp[i]):
-            _count_closed_bar(record, rings, symbol, rsi_period)
-        out.has_depth[i] = book.update(record["book"], bid_price, bid_qty, ask_price, ask_qty, i)
-        out.vwap[i] = vwap.value(record["vwap"], ltp)
-        out.rsi[i] = rsi.value(record["rsi"], ltp, rsi_period)
-        out.sma[i] = sma.value(record["sma"], rings.shape[1], ltp)
-        out.obi[i] = obi.from_book(record["book"]) if obi_from_book else obi.from_bar(record["bar"])
-        out.spread[i] = spread.value(record["book"])
-        out.aggressor[i] = aggressor.update(record["aggressor"], record["book"], ltp)
+        number, price = integer(symbol[i]), integer(ltp[i])
+        record = state[number]
+        if _feed(record, integer(ts[i]), price, integer(volume[i]), atp[i]):
+            _count_closed_bar(record, rings, number, rsi_period)
+        has_depth[i] = book.update(record["book"], bid_price, bid_qty, ask_price, ask_qty, i)
+        vwaps[i] = vwap.value(record["vwap"], price)
+        rsis[i] = rsi.value(record["rsi"], price, rsi_period)
+        smas[i] = sma.value(record["sma"], rings.shape[1], price)
+        obis[i] = obi.from_book(record["book"]) if obi_from_book else obi.from_bar(record["bar"])
+        spreads[i] = spread.value(record["book"])
+        side[i] = aggressor.update(record["aggressor"], record["book"], price)
+    return 0
 
 
 @kernel
@@ -133,21 +150,26 @@ class FeatureEngine:
         self._rings = np.zeros((0, sma_period - 1), np.int64)
         self._layout = crc32(f"{KIND} {STATE.descr} {rsi_period} {sma_period} {depth}".encode()).to_bytes(4, "big")
 
-    def _make_room(self, symbols: NDArray[np.int32]) -> None:
-        if symbols.size:
-            rows = int(symbols.max()) + 1
-            self._state = grow(self._state, rows)
-            self._rings = grow(self._rings, rows)
+    def _make_room(self, rows: int) -> None:
+        self._state = grow(self._state, rows)
+        self._rings = grow(self._rings, rows)
 
     def on_ticks(self, ticks: TickBatch) -> EnrichedBatch:
         """Features of every row, after that row; rows flagged as not to be fed get NaN and move nothing."""
-        self._make_room(ticks.symbol)
-        n = ticks.ts.size
-        vwaps, rsis, obis, smas, spreads = (np.empty(n, np.float64) for _ in range(5))
-        sides, has_depth = np.empty(n, np.uint8), np.empty(n, np.bool_)
-        out = EnrichedBatch(ticks, vwaps, rsis, obis, smas, spreads, sides, has_depth)
-        _enrich(self._state, self._rings, ticks, out, self._rsi_period, self._depth)
-        return out
+        ts, symbol, _, ltp, volume, atp, flags, bid_price, bid_qty, ask_price, ask_qty = ticks
+        n = ts.size
+        values, side, has_depth = np.empty((_FEATURES, n)), np.empty(n, np.uint8), np.empty(n, np.bool_)
+        missing = 1
+        while missing:
+            missing = _enrich(
+                self._state, self._rings,
+                ts, symbol, ltp, volume, atp, flags, bid_price, bid_qty, ask_price, ask_qty,
+                values, side, has_depth, self._rsi_period, self._depth,
+            )  # fmt: skip
+            if missing:
+                self._make_room(missing)
+        vwaps, rsis, obis, smas, spreads = values
+        return EnrichedBatch(ticks, vwaps, rsis, obis, smas, spreads, side, has_depth)
 
     def on_bars(self, bars: BarBatch, *, anew: bool) -> None:
         """Closed bars from history that come, in the stream's order, before the symbols' next ticks.
@@ -157,7 +179,7 @@ class FeatureEngine:
             anew: warm-up: the symbols' bars start with these, whatever was counted before. Otherwise repair: they
                 go on, and the first one replaces a running bar of its minute.
         """
-        self._make_room(bars.symbol)
+        self._make_room(int(bars.symbol.max(initial=-1)) + 1)
         _insert_bars(self._state, self._rings, bars, self._rsi_period, anew)
 
     def state_of(self, number: int) -> bytes:
@@ -176,7 +198,7 @@ class FeatureEngine:
                 "the stored state of a symbol was made with other settings, or by another version",
                 "set trading.rsi_period, trading.sma_period and feed.depth as they were, or start the streams anew",
             )
-        self._make_room(np.array([number], np.int32))
+        self._make_room(number + 1)
         self._state[number] = np.frombuffer(body, STATE, 1)[0]
         self._rings[number] = np.frombuffer(body, np.int64, offset=STATE.itemsize)
 

@@ -89,14 +89,21 @@ def _remember(last: Any, ts: int, ltp: int, volume: int, atp: float, row: int) -
 
 
 @kernel
-def _judge(state: Any, kept: Any, classes: Any, day: DayWindows, ticks: TickBatch, start: int, duplicate: Any) -> int:
-    """Judge rows from ``start`` on; stops before a row of another IST date and returns its position."""
+def _judge(
+    state: Any, kept: Any, classes: Any, day: DayWindows, ticks: TickBatch, start: int, duplicate: Any
+) -> tuple[int, int, int]:
+    """Judge rows from ``start`` on; stops before a row of another IST date.
+
+    Returns:
+        Position of that row, or the number of rows; late rows; duplicates.
+    """
     depth = (ticks.bid_price, ticks.bid_qty, ticks.ask_price, ticks.ask_qty)
     date = (day.start + IST_OFFSET_NS) // NS_PER_DAY
+    late = duplicates = 0
     for i in range(start, ticks.ts.size):
         ts = integer(ticks.ts[i])
         if ts < day.start or ts >= day.end:
-            return i
+            return i, late, duplicates
         symbol = ticks.symbol[i]
         last = state[symbol]
         ltp, volume, atp = integer(ticks.ltp[i]), integer(ticks.volume[i]), ticks.atp[i]
@@ -105,6 +112,7 @@ def _judge(state: Any, kept: Any, classes: Any, day: DayWindows, ticks: TickBatc
         if in_order and ts == last["ts"] and ltp == last["ltp"] and volume == last["volume"]:
             duplicate[i] = atp == last["atp"] and _same_depth(depth, i, kept, symbol, last["row"])
             if duplicate[i]:
+                duplicates += 1
                 continue
         if last["day"] < date:
             last["day"] = date
@@ -118,20 +126,44 @@ def _judge(state: Any, kept: Any, classes: Any, day: DayWindows, ticks: TickBatc
         ticks.flags[i] = flags
         if flags & LATE == 0:
             _remember(last, ts, ltp, volume, atp, i)
-    return ticks.ts.size
+        else:
+            late += 1
+    return ticks.ts.size, late, duplicates
 
 
 @kernel
 def _keep_depth(state: Any, kept: Any, ticks: TickBatch) -> None:
     """Copy the depth of every symbol's last row out of the batch, which is about to go away."""
     depth = (ticks.bid_price, ticks.bid_qty, ticks.ask_price, ticks.ask_qty)
-    for i in range(ticks.ts.size):
-        symbol = ticks.symbol[i]
-        if state[symbol]["row"] == i + 1:
+    by_symbol = state.size < ticks.ts.size  # the shorter of two ways to every symbol's last row
+    for k in range(state.size if by_symbol else ticks.ts.size):
+        symbol = k if by_symbol else integer(ticks.symbol[k])
+        row = state[symbol]["row"] - 1
+        if row >= 0:
             state[symbol]["row"] = 0
             for side in range(4):
                 for level in range(depth[side].shape[1]):
-                    kept[symbol, side, level] = depth[side][i, level]
+                    kept[symbol, side, level] = depth[side][row, level]
+
+
+@kernel
+def _admit(
+    state: Any, kept: Any, classes: Any,
+    day_start: int, day_end: int, windows: Any,
+    ts: Any, symbol: Any, seq: Any, ltp: Any, volume: Any, atp: Any, flags: Any,
+    bid_price: Any, bid_qty: Any, ask_price: Any, ask_qty: Any,
+    start: int, duplicate: Any,
+) -> tuple[int, int, int]:  # fmt: skip
+    """As :func:`_judge`; after the last row the depth is kept.
+
+    The columns come one by one: a named tuple costs a call more than the work on a tick.
+    """
+    ticks = TickBatch(ts, symbol, seq, ltp, volume, atp, flags, bid_price, bid_qty, ask_price, ask_qty)
+    day = DayWindows(day_start, day_end, windows)
+    stopped, late, duplicates = _judge(state, kept, classes, day, ticks, start, duplicate)
+    if stopped == ts.size:
+        _keep_depth(state, kept, ticks)
+    return stopped, late, duplicates
 
 
 def day_windows(day: int) -> DayWindows:
@@ -161,7 +193,8 @@ class Admission:
         self._table = table
         self._state: NDArray[Any] = np.zeros(0, STATE)
         self._kept = np.zeros((0, 4, LEVELS), np.int32)
-        self._day: DayWindows | None = None
+        self._day = DayWindows(0, 0, np.zeros((2, MAX_WINDOWS, 2), np.int64))
+        self._duplicate = np.zeros(0, np.bool_)
 
     def on_ticks(self, ticks: TickBatch) -> Admitted:
         """Judge a batch in order of arrival. Its ``seq`` (where 0) and ``flags`` columns are filled in place.
@@ -175,20 +208,24 @@ class Admission:
         n = ticks.ts.size
         if n == 0:
             return Admitted(ticks, 0, 0)
-        self._state = grow(self._state, len(self._table))
-        self._kept = grow(self._kept, len(self._table))
-        duplicate = np.empty(n, np.bool_)
-        done = 0
-        while done < n:
-            date = trading_day(ticks.ts[done])
-            if self._day is None or not self._day.start <= ticks.ts[done] < self._day.end:
-                self._day = day_windows(date)
-            done = _judge(self._state, self._kept, self._table.cas_eligible, self._day, ticks, done, duplicate)
-        _keep_depth(self._state, self._kept, ticks)
-        duplicates = int(np.count_nonzero(duplicate))
+        symbols = len(self._table)
+        if symbols > self._state.size:
+            self._state = grow(self._state, symbols)
+            self._kept = grow(self._kept, symbols)
+        if n > self._duplicate.size:
+            self._duplicate = np.zeros(n, np.bool_)
+        done = late = duplicates = 0
+        while True:
+            done, more_late, more_duplicates = _admit(
+                self._state, self._kept, self._table.cas_eligible, *self._day, *ticks, done, self._duplicate
+            )
+            late += more_late
+            duplicates += more_duplicates
+            if done == n:
+                break
+            self._day = day_windows(trading_day(int(ticks.ts[done])))
         if duplicates:
-            ticks = select(ticks, ~duplicate)
-        late = int(np.count_nonzero(ticks.flags & LATE))
+            ticks = select(ticks, ~self._duplicate[:n])
         return Admitted(ticks, late, duplicates)
 
     def next_seq(self, number: int, ts: int) -> int:

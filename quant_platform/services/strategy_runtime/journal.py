@@ -1,113 +1,217 @@
-"""The journal: the runtime's events as rows of the ledger, each order with a reason that a person can read."""
+"""The journal: the runtime's events since the last commit, and the ledger's rows they become when somebody asks."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
-from quant_platform.domain.orders import BUY, EventKind, OrderState, Refusal, Trigger
+from quant_platform.domain.orders import EVENT, EventKind, OrderState, Refusal, Trigger
+from quant_platform.domain.rows import LazyRows
 from quant_platform.ports.ledger_store import (
     EquityRow,
+    Executions,
     FillRow,
-    OpenPosition,
+    FillRows,
     OrderEndRow,
     OrderRow,
     RefusalRow,
 )
+from quant_platform.services.strategy_runtime.strategy import FeatureRow, Features
 
 STOP_REASON = "stop"
 SQUARE_OFF_REASON = "square-off"
+ACCEPTED, FILLED, CANCELLED, REFUSED, MARKED = map(int, EventKind)
+_TIMED = {int(Trigger.STOP): STOP_REASON, int(Trigger.SQUARE_OFF): SQUARE_OFF_REASON}
+_UNFILLED = {CANCELLED: OrderState.CANCELLED.label, REFUSED: OrderState.REFUSED_AT_FILL.label}
+_REFUSALS = [refusal.label for refusal in Refusal]
+
+Explain = Callable[[int, FeatureRow], str]
+"""``(side, tick) → reason`` of an order that a signal decided."""
+
+
+class _Piece(NamedTuple):
+    """Events of one stretch of a batch, with what their reasons are made of: the batch itself goes away."""
+
+    events: NDArray[Any]  # of EVENT
+    decided_on: Features | None  # the ticks of the orders that signals decided, in order
+    reason: str  # of those orders, where the strategy gave it with its wish
+
+
+class Story:
+    """What happened between two commits: counted at once, told in rows to those who ask.
+
+    Args:
+        pieces: in order.
+        carried: reasons of the orders that were waiting before, by number.
+        name_of: symbol number → symbol.
+        explain: see :data:`Explain`.
+    """
+
+    def __init__(
+        self, pieces: Sequence[_Piece], carried: dict[int, str], name_of: Callable[[int], str], explain: Explain
+    ) -> None:
+        self._pieces = pieces
+        self._carried = carried
+        self._name_of = name_of
+        self._explain = explain
+        events = np.concatenate([piece.events for piece in pieces]) if pieces else np.zeros(0, EVENT)
+        kind, order_no = events["kind"], events["order_no"]
+        self._accepted = events[kind == ACCEPTED]
+        self._filled = events[kind == FILLED]
+        self._ended = events[(kind == CANCELLED) | (kind == REFUSED) & (order_no > 0)]
+        self._refused = events[(kind == REFUSED) & (order_no == 0)]
+        self._marked = events[kind == MARKED]
+        self.orders = LazyRows(self._accepted.size, self._orders)
+        self.fills = FillRows(self._filled.size, self._fills, self._executions)
+        self.ends = LazyRows(self._ended.size, self._ends)
+        self.refusals = LazyRows(self._refused.size, self._refusals)
+        self.equity = LazyRows(self._marked.size, self._equity)
+
+    def waiting(self) -> dict[int, str]:
+        """Reasons of the orders that wait for their fill after all this, by number."""
+        ended = {*self._filled["order_no"].tolist(), *self._ended["order_no"].tolist()}
+        if ended.issuperset(self._accepted["order_no"].tolist()) and ended.issuperset(self._carried):
+            return {}
+        return {number: reason for number, reason in self._reasons.items() if number not in ended}
+
+    def _executions(self) -> Executions:
+        names = [self._name_of(number) for number in self._filled["symbol"].tolist()]
+        amounts = (self._filled[name].tolist() for name in Executions._fields[2:])
+        return Executions(self._filled["ts"].tolist(), names, *amounts)
+
+    @cached_property
+    def _reasons(self) -> dict[int, str]:
+        """Of every order that waited or was approved, by number."""
+        signalled = self._signals()
+        numbers = _rows(self._accepted, "order_no", "trigger")
+        return self._carried | {no: _TIMED.get(trigger) or next(signalled) for no, trigger in numbers}
+
+    def _signals(self) -> Iterator[str]:
+        """Reasons of the orders that signals decided, in order."""
+        for piece in self._pieces:
+            signalled = signal_orders(piece.events)
+            if piece.decided_on is None:
+                yield from [piece.reason] * int(np.count_nonzero(signalled))
+            else:
+                sides = piece.events["side"][signalled].tolist()
+                yield from map(self._explain, sides, piece.decided_on.rows())
+
+    def _orders(self) -> list[OrderRow]:
+        rows = _rows(self._accepted, "order_no", "ts", "symbol", "side", "quantity", "price")
+        name_of, reasons = self._name_of, self._reasons
+        return [
+            OrderRow(no, ts, name_of(symbol), side, quantity, price, reasons[no])
+            for no, ts, symbol, side, quantity, price in rows
+        ]
+
+    def _fills(self) -> list[FillRow]:
+        amounts = ("side", "quantity", "value", "charges", "gross", "pnl")
+        rows = _rows(self._filled, "order_no", "ts", "symbol", "at_last_price", *amounts)
+        name_of, reasons = self._name_of, self._reasons
+        return [
+            FillRow(no, ts, name_of(symbol), side, quantity, value, charges, gross, pnl, reasons[no], bool(at_last))
+            for no, ts, symbol, at_last, side, quantity, value, charges, gross, pnl in rows
+        ]
+
+    def _ends(self) -> list[OrderEndRow]:
+        rows = _rows(self._ended, "kind", "order_no", "ts", "symbol", "refusal")
+        return [
+            OrderEndRow(no, ts, self._name_of(symbol), _UNFILLED[kind], _REFUSALS[refusal] if refusal else "")
+            for kind, no, ts, symbol, refusal in rows
+        ]
+
+    def _refusals(self) -> list[RefusalRow]:
+        rows = _rows(self._refused, "ts", "symbol", "refusal", "price")
+        return [RefusalRow(ts, self._name_of(symbol), _REFUSALS[refusal], price) for ts, symbol, refusal, price in rows]
+
+    def _equity(self) -> list[EquityRow]:
+        return [EquityRow(*row) for row in _rows(self._marked, "ts", "cash", "equity")]
+
+
+def _rows(events: NDArray[Any], *names: str) -> Iterator[tuple[Any, ...]]:
+    """These columns of events, row by row, as plain numbers."""
+    return zip(*(events[name].tolist() for name in names), strict=True)
+
+
+def signal_orders(events: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which events are orders that a signal decided."""
+    found: NDArray[np.bool_] = (events["kind"] == ACCEPTED) & (events["trigger"] == Trigger.SIGNAL)
+    return found
 
 
 class Journal:
-    """Rows since the last :meth:`clear`, and what is needed to go on writing them.
+    """Events since the last :meth:`clear`.
 
     Args:
         name_of: symbol number → symbol.
+        explain: see :data:`Explain`; never asked where a strategy gives its reasons with its wishes.
     """
 
-    def __init__(self, name_of: Callable[[int], str]) -> None:
+    def __init__(self, name_of: Callable[[int], str], explain: Explain) -> None:
         self._name_of = name_of
-        self.orders: list[OrderRow] = []
-        self.fills: list[FillRow] = []
-        self.ends: list[OrderEndRow] = []
-        self.refusals: list[RefusalRow] = []
-        self.equity: list[EquityRow] = []
-        self.pending_reasons: dict[int, str] = {}
-        self.positions: dict[str, OpenPosition] = {}
+        self._explain = explain
+        self._pieces: list[_Piece] = []
+        self._story: Story | None = None
+        self._carried: dict[int, str] = {}
+        self._explained: set[int] = set()
+        self.has_fills = False
+        self.has_orders = False
 
-    @property
-    def has_fills(self) -> bool:
-        """Whether a fill or an order's end waits to be committed."""
-        return bool(self.fills or self.ends)
-
-    @property
-    def has_orders(self) -> bool:
-        """Whether anything of an order's life waits to be committed."""
-        return bool(self.orders or self.fills or self.ends)
-
-    def clear(self) -> None:
-        """Forget the rows, which are committed."""
-        self.orders, self.fills, self.ends, self.refusals, self.equity = [], [], [], [], []
-
-    def write(self, events: NDArray[Any], explain: Callable[[int, int], str]) -> None:
-        """Take a block of :data:`~quant_platform.domain.orders.EVENT` in order.
+    def write(self, events: NDArray[Any], features: Features | None = None, reason: str = "") -> None:
+        """Take a block of :data:`~quant_platform.domain.orders.EVENT` in order; it may be reused afterwards.
 
         Args:
             events: the block.
-            explain: ``(side, row of the batch) → reason`` of an order that a signal decided.
+            features: the batch that its rows refer to; None where ``reason`` explains its signals.
+            reason: why, where the strategy has said it.
         """
-        for event in events.tolist():
-            (kind, ts, number, order_no, side, quantity, price, trigger, refusal, at_last, value) = event[:11]
-            (charges, gross, pnl, cash, equity, row) = event[11:]
-            if kind == EventKind.MARKED:
-                self.equity.append(EquityRow(ts, cash, equity))
-                continue
-            symbol = self._name_of(number)
-            if kind == EventKind.ACCEPTED:
-                reason = self._reason(trigger, side, row, explain)
-                self.pending_reasons[order_no] = reason
-                self.orders.append(OrderRow(order_no, ts, symbol, side, quantity, price, reason))
-            elif kind == EventKind.FILLED:
-                reason = self.pending_reasons.pop(order_no)
-                self.fills.append(
-                    FillRow(
-                        order_no,
-                        ts,
-                        symbol,
-                        side,
-                        quantity,
-                        value,
-                        charges,
-                        gross,
-                        pnl,
-                        reason,
-                        bool(at_last),
-                    )
-                )
-                if side == BUY:
-                    self.positions[symbol] = OpenPosition(symbol, quantity, value, charges, ts)
-                else:
-                    del self.positions[symbol]
-            elif kind == EventKind.CANCELLED:
-                self._end(order_no, ts, symbol, OrderState.CANCELLED, "")
-            elif order_no:
-                self._end(order_no, ts, symbol, OrderState.REFUSED_AT_FILL, Refusal(refusal).label)
-            else:
-                self.refusals.append(RefusalRow(ts, symbol, Refusal(refusal).label, price))
+        events = events.copy()
+        decided_on = None if features is None else features.take(events["row"][signal_orders(events)])
+        if decided_on is not None:
+            self._try_to_explain(events, decided_on)
+        self._pieces.append(_Piece(events, decided_on, reason))
+        self._story = None
+        for kind, order_no in zip(events["kind"].tolist(), events["order_no"].tolist(), strict=True):
+            if order_no:
+                self.has_orders = True
+                if kind != ACCEPTED:
+                    self.has_fills = True
+                    break
 
-    def _end(self, order_no: int, ts: int, symbol: str, state: OrderState, refusal: str) -> None:
-        del self.pending_reasons[order_no]
-        self.ends.append(OrderEndRow(order_no, ts, symbol, state.label, refusal))
+    def _try_to_explain(self, events: NDArray[Any], decided_on: Features) -> None:
+        """Explain the first entry and the first exit at once: a strategy that cannot is found where nobody reads it."""
+        for place, side in enumerate(events["side"][signal_orders(events)].tolist()):
+            if side not in self._explained:
+                self._explained.add(side)
+                self._explain(side, decided_on.row(place))
 
-    @staticmethod
-    def _reason(trigger: int, side: int, row: int, explain: Callable[[int, int], str]) -> str:
-        if trigger == Trigger.STOP:
-            return STOP_REASON
-        if trigger == Trigger.SQUARE_OFF:
-            return SQUARE_OFF_REASON
-        return explain(side, row)
+    @property
+    def story(self) -> Story:
+        """What happened since the last :meth:`clear`; it stays as it is when the journal goes on."""
+        if self._story is None:
+            self._story = Story(tuple(self._pieces), self._carried, self._name_of, self._explain)
+        return self._story
 
-    def open_positions(self) -> Sequence[OpenPosition]:
-        """All holdings, by symbol."""
-        return [self.positions[symbol] for symbol in sorted(self.positions)]
+    def mark(self, point: EquityRow) -> None:
+        """A point of the equity curve that no tick or timer made."""
+        event = np.zeros(1, EVENT)
+        event["kind"], event["ts"], event["symbol"] = MARKED, point.ts, -1
+        event["cash"], event["equity"] = point.balance, point.equity
+        self.write(event)
+
+    def clear(self) -> None:
+        """Forget what happened, which is committed, but for the reasons of waiting orders."""
+        self._carried = self.story.waiting()
+        self._pieces, self._story = [], None
+        self.has_fills = self.has_orders = False
+
+    def waiting(self) -> dict[int, str]:
+        """Reasons of the orders that wait for their fill, by number: what :meth:`restore` needs."""
+        return self.story.waiting()
+
+    def restore(self, waiting: dict[int, str]) -> None:
+        """Go on with orders that were waiting."""
+        self._carried = waiting
+        self._pieces, self._story = [], None

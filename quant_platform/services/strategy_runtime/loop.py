@@ -4,10 +4,11 @@ from typing import Any
 
 from quant_platform.domain.charges import total_charges
 from quant_platform.domain.orders import BUY, SELL, EventKind, Fill, Intent, Refusal, Trigger
-from quant_platform.domain.ticks import NOT_FED, NS_PER_MINUTE, EnrichedBatch, integer
+from quant_platform.domain.ticks import NOT_FED, NS_PER_MINUTE, integer
 from quant_platform.kernel import kernel
 from quant_platform.services.strategy_runtime import ledger, paper_exchange, risk
-from quant_platform.services.strategy_runtime.state import NEVER, Depth, Limits, SessionTimes
+from quant_platform.services.strategy_runtime.rules import Limits, SessionTimes, limits_in, times_in
+from quant_platform.services.strategy_runtime.state import NEVER, Depth, Tape
 
 ACCEPTED = int(EventKind.ACCEPTED)
 FILLED = int(EventKind.FILLED)
@@ -140,20 +141,8 @@ def _mark_minute(account: Any, events: Any, ts: int) -> None:
 
 
 @kernel
-def fire_timers(
-    account: Any, positions: Any, events: Any, order: Any, classes: Any, times: SessionTimes, until: int
-) -> None:
-    """Square-offs and closes due up to ``until``, by time and then by symbol.
-
-    Args:
-        account: record of :data:`~.state.ACCOUNT`.
-        positions: (symbols,) of :data:`~.state.POSITION`.
-        events: block with room for two events a symbol and timer.
-        order: symbol numbers by name.
-        classes: security class by symbol number.
-        times: the session's times.
-        until: ns UTC.
-    """
+def _fire(account: Any, positions: Any, events: Any, order: Any, classes: Any, times: SessionTimes, until: int) -> None:
+    """Square-offs and closes due up to ``until``, by time and then by symbol."""
     while account["next_timer"] <= until:
         now = account["next_timer"]
         _mark_minute(account, events, now)
@@ -246,22 +235,7 @@ def _mark(account: Any, position: Any, ltp: int) -> None:
 
 
 @kernel
-def keep_depth(positions: Any, batch: EnrichedBatch, standing: Depth, start: int, stop: int) -> None:
-    """Copy the standing depth that rows ``start`` to ``stop`` brought out of the batch, which is about to go away."""
-    ticks = batch.ticks
-    source = (ticks.bid_price, ticks.bid_qty, ticks.ask_price, ticks.ask_qty)
-    target = (standing.bid_price, standing.bid_qty, standing.ask_price, standing.ask_qty)
-    for i in range(start, stop):
-        position = positions[ticks.symbol[i]]
-        if position["depth_row"] == i + 1:
-            position["depth_row"] = 0
-            for side in range(4):
-                for level in range(source[side].shape[1]):
-                    target[side][ticks.symbol[i], level] = source[side][i, level]
-
-
-@kernel
-def process(  # noqa: D417 - the rest is named in one line
+def _process(
     account: Any,
     positions: Any,
     events: Any,
@@ -270,7 +244,108 @@ def process(  # noqa: D417 - the rest is named in one line
     limits: Limits,
     times: SessionTimes,
     standing: Depth,
-    batch: EnrichedBatch,
+    tape: Tape,
+    start: int,
+    stop: int,
+    settle: bool,
+    decide: bool,
+) -> int:
+    depth = Depth(tape.bid_price, tape.bid_qty, tape.ask_price, tape.ask_qty)
+    room = events.size - EVENTS_PER_TICK
+    for i in range(start, stop):
+        if tape.flags[i] & NOT_FED:
+            continue
+        ts = integer(tape.ts[i])
+        if ts >= account["day_end"]:
+            return i
+        reserve = 8 * order.size if ts >= account["next_timer"] else 0
+        if account["events"] + reserve > room:
+            return i
+        symbol = integer(tape.symbol[i])
+        position = positions[symbol]
+        tick = Intent(ts, symbol, 0, integer(tape.ltp[i]), SIGNAL)
+        if settle:
+            if reserve > 0:
+                _fire(account, positions, events, order, classes, times, ts)
+            _mark_minute(account, events, ts)
+            if tape.has_depth[i]:
+                position["has_depth"] = 1
+                position["depth_row"] = i + 1
+            if position["side"] != 0:
+                _match(account, position, events, limits, times, depth, standing, tick, i)
+            _mark(account, position, tick.price)
+        if decide:
+            _decide(account, position, events, limits, times, tick, classes[symbol], tape.enter[i], tape.leave[i], i)
+    return stop
+
+
+# What Python calls takes arrays and plain numbers only, which cost a call next to nothing.
+
+
+@kernel
+def fire_timers(accounts: Any, positions: Any, events: Any, order: Any, classes: Any, rules: Any, until: int) -> None:
+    """Square-offs and closes due up to ``until``, by time and then by symbol.
+
+    Args:
+        accounts: one of :data:`~.state.ACCOUNT`.
+        positions: (symbols,) of :data:`~.state.POSITION`.
+        events: block with room for two events a symbol and timer.
+        order: symbol numbers by name.
+        classes: security class by symbol number.
+        rules: one of :data:`~.state.RULES`.
+        until: ns UTC.
+    """
+    _fire(accounts[0], positions, events, order, classes, times_in(rules[0]), until)
+
+
+@kernel
+def keep_depth(
+    positions: Any,
+    standing_bid_price: Any,
+    standing_bid_qty: Any,
+    standing_ask_price: Any,
+    standing_ask_qty: Any,
+    symbols: Any,
+    bid_price: Any,
+    bid_qty: Any,
+    ask_price: Any,
+    ask_qty: Any,
+) -> None:
+    """Copy the depth that still stands out of the batch, which is about to go away."""
+    source = (bid_price, bid_qty, ask_price, ask_qty)
+    target = (standing_bid_price, standing_bid_qty, standing_ask_price, standing_ask_qty)
+    by_symbol = positions.size < symbols.size  # the shorter of two ways to every symbol's last depth
+    for k in range(positions.size if by_symbol else symbols.size):
+        symbol = k if by_symbol else integer(symbols[k])
+        row = positions[symbol]["depth_row"] - 1
+        if row >= 0:
+            positions[symbol]["depth_row"] = 0
+            for side in range(4):
+                for level in range(source[side].shape[1]):
+                    target[side][symbol, level] = source[side][row, level]
+
+
+@kernel
+def process(  # noqa: D417 - the rest is named in one line
+    accounts: Any,
+    positions: Any,
+    events: Any,
+    order: Any,
+    classes: Any,
+    rules: Any,
+    standing_bid_price: Any,
+    standing_bid_qty: Any,
+    standing_ask_price: Any,
+    standing_ask_qty: Any,
+    tape_ts: Any,
+    tape_symbol: Any,
+    tape_ltp: Any,
+    tape_flags: Any,
+    tape_has_depth: Any,
+    bid_price: Any,
+    bid_qty: Any,
+    ask_price: Any,
+    ask_qty: Any,
     enter: Any,
     leave: Any,
     start: int,
@@ -281,41 +356,22 @@ def process(  # noqa: D417 - the rest is named in one line
     """Process rows until ``stop``, a row of another session, or a full event block.
 
     Args:
-        account: and positions, events, order, classes and times, as in :func:`fire_timers`.
-        limits: the run's limits.
-        standing: depth kept from earlier batches, a row a symbol.
-        batch: the enriched batch; ``enter`` and ``leave`` (n,) bool are the strategy's signals on it.
+        accounts: and positions, events, order, classes and rules, as in :func:`fire_timers`.
+        standing_bid_price: and the other three, depth kept from earlier batches: columns of :class:`~.state.Depth`.
+        tape_ts: and the following, the columns of :class:`~.state.Tape`.
         start: first row; ``stop`` is the row after the last.
         settle: do timers, matching and marking; ``decide``: do the decision.
 
     Returns:
         The first row that was not processed.
     """
-    ticks = batch.ticks
-    depth = Depth(ticks.bid_price, ticks.bid_qty, ticks.ask_price, ticks.ask_qty)
-    room = events.size - EVENTS_PER_TICK
-    for i in range(start, stop):
-        if ticks.flags[i] & NOT_FED:
-            continue
-        ts = integer(ticks.ts[i])
-        if ts >= account["day_end"]:
-            return i
-        reserve = 8 * order.size if ts >= account["next_timer"] else 0
-        if account["events"] + reserve > room:
-            return i
-        symbol = integer(ticks.symbol[i])
-        position = positions[symbol]
-        tick = Intent(ts, symbol, 0, integer(ticks.ltp[i]), SIGNAL)
-        if settle:
-            if reserve > 0:
-                fire_timers(account, positions, events, order, classes, times, ts)
-            _mark_minute(account, events, ts)
-            if batch.has_depth[i]:
-                position["has_depth"] = 1
-                position["depth_row"] = i + 1
-            if position["side"] != 0:
-                _match(account, position, events, limits, times, depth, standing, tick, i)
-            _mark(account, position, tick.price)
-        if decide:
-            _decide(account, position, events, limits, times, tick, classes[symbol], enter[i], leave[i], i)
-    return stop
+    standing = Depth(standing_bid_price, standing_bid_qty, standing_ask_price, standing_ask_qty)
+    tape = Tape(
+        tape_ts, tape_symbol, tape_ltp, tape_flags, tape_has_depth, bid_price, bid_qty, ask_price, ask_qty, enter, leave
+    )
+    standing = Depth(standing_bid_price, standing_bid_qty, standing_ask_price, standing_ask_qty)
+    limits, times = limits_in(rules[0]), times_in(rules[0])
+    account = accounts[0]
+    return _process(
+        account, positions, events, order, classes, limits, times, standing, tape, start, stop, settle, decide
+    )

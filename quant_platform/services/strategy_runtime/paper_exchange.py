@@ -5,7 +5,7 @@ from typing import Any
 from quant_platform.domain.orders import BUY, Approved
 from quant_platform.domain.ticks import integer
 from quant_platform.kernel import kernel
-from quant_platform.services.strategy_runtime.state import Limits
+from quant_platform.services.strategy_runtime.rules import Limits
 
 
 @kernel

@@ -1,44 +1,36 @@
 """The strategy_runtime core: enriched ticks, timers and clocks in; orders, fills and the ledger's rows out."""
 
-from datetime import date
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quant_platform.domain.charges import rates_on
 from quant_platform.domain.errors import CalendarError, StrategyError
 from quant_platform.domain.instruments import SymbolTable
 from quant_platform.domain.money import PAISE_PER_RUPEE
 from quant_platform.domain.orders import BUY, EVENT, Refusal
-from quant_platform.domain.session import Session, ist_date, ns_at, session_on
+from quant_platform.domain.session import Session, ist_date, session_on
 from quant_platform.domain.snapshots import grow, pack, unpack
 from quant_platform.domain.ticks import (
     IST_OFFSET_NS,
     LEVELS,
     NOT_FED,
     NS_PER_DAY,
-    NS_PER_MS,
     EnrichedBatch,
     trading_day,
 )
 from quant_platform.ports.ledger_store import EquityRow, LedgerBlock, OpenPosition
 from quant_platform.services.strategy_runtime import loop, risk
 from quant_platform.services.strategy_runtime.journal import Journal
+from quant_platform.services.strategy_runtime.rules import NO_SESSION, limits_of, rules_of, session_times
 from quant_platform.services.strategy_runtime.schema import TradingSettings
-from quant_platform.services.strategy_runtime.state import (
-    ACCOUNT,
-    NEVER,
-    POSITION,
-    Depth,
-    Limits,
-    SessionTimes,
-)
+from quant_platform.services.strategy_runtime.state import ACCOUNT, NEVER, POSITION, Depth, Tape
 from quant_platform.services.strategy_runtime.strategy import (
     Booleans,
     Context,
     Decision,
     FactorStrategy,
+    FeatureRow,
     Features,
     Strategy,
     TickStrategy,
@@ -46,34 +38,8 @@ from quant_platform.services.strategy_runtime.strategy import (
 
 KIND = "strategy_runtime/1"
 MIN_EVENTS = 4096
-NO_SESSION = SessionTimes(np.zeros(2, np.int64), np.zeros(2, np.int64), np.zeros(2, np.int64), rates_on(date.min))
-"""What stands before the first session: it has no timer, so its rates are never asked."""
-
-
-def limits_of(settings: TradingSettings, *, depth: bool) -> Limits:
-    """The settings as the kernels need them."""
-    return Limits(
-        settings.position_size_bps,
-        settings.max_positions,
-        settings.risk_per_trade_bps,
-        settings.latency_ms * NS_PER_MS,
-        settings.slippage_bps,
-        depth,
-    )
-
-
-def session_times(session: Session, settings: TradingSettings) -> SessionTimes:
-    """Square-off, close and last entry of a date, for both classes of securities."""
-    square_off = np.zeros(2, np.int64)
-    close = np.zeros(2, np.int64)
-    for security_class in (0, 1):
-        cas = bool(security_class)
-        square_off[security_class] = session.square_off_ns(cas, settings.square_off, settings.square_off_lead_min)
-        close[security_class] = session.close_ns(cas)
-    until = square_off
-    if settings.entry_until is not None:
-        until = np.minimum(square_off, ns_at(session.day, settings.entry_until))
-    return SessionTimes(square_off, close, until, rates_on(session.day))
+_TAPE_DEPTH = slice(5, 9)
+_HOLDING = list(OpenPosition._fields[1:])
 
 
 def features_of(batch: EnrichedBatch) -> Features:
@@ -91,6 +57,20 @@ def features_of(batch: EnrichedBatch) -> Features:
         spread=batch.spread,
         aggressor=batch.aggressor,
     )
+
+
+def tape_of(batch: EnrichedBatch, enter: Booleans, leave: Booleans) -> Tape:
+    """A batch as the kernels trade it."""
+    ticks = batch.ticks
+    depth = (ticks.bid_price, ticks.bid_qty, ticks.ask_price, ticks.ask_qty)
+    return Tape(ticks.ts, ticks.symbol, ticks.ltp, ticks.flags, batch.has_depth, *depth, enter, leave)
+
+
+def _first_at(ts: NDArray[np.int64], moment: int) -> int:
+    """The first row stamped at or after a moment, which ends every row before it from being decided on."""
+    if not ts.size or ts[0] >= moment:
+        return 0
+    return int(np.argmax(ts >= moment)) if ts[-1] >= moment else int(ts.size)
 
 
 def _failed(strategy: Strategy, where: str, error: Exception) -> StrategyError:
@@ -128,7 +108,8 @@ class StrategyRuntime:
         self._events: NDArray[Any] = np.zeros(MIN_EVENTS, EVENT)
         self._order = np.zeros(0, np.int64)
         self._times = NO_SESSION
-        self.journal = Journal(table.name)
+        self._rules = rules_of(self._limits, NO_SESSION)
+        self.journal = Journal(table.name, self._explain)
 
     @property
     def cash(self) -> int:
@@ -151,6 +132,19 @@ class StrategyRuntime:
         counts = self._account[0]["refusals"].tolist()
         return {reason.label: counts[reason] for reason in Refusal if counts[reason]}
 
+    @property
+    def orders(self) -> int:
+        """Approved so far in the run."""
+        return int(self._account[0]["orders"])
+
+    def open_positions(self) -> list[OpenPosition]:
+        """All holdings, by symbol."""
+        held = [
+            OpenPosition(self._table.name(number), *self._positions[_HOLDING][number].item())
+            for number in np.flatnonzero(self._positions["quantity"]).tolist()
+        ]
+        return sorted(held)
+
     def last_price(self, symbol: str) -> int:
         """Paise of the symbol's last in-session price; 0 when it has none."""
         number = self._table.get(symbol)
@@ -170,15 +164,18 @@ class StrategyRuntime:
         """
         self._make_room()
         features = features_of(batch)
-        if self._by_tick is not None:
-            self._ask_tick_by_tick(self._by_tick, batch, features, stale_before)
-        elif self._by_factor is not None:
-            enter, leave = self._signals(self._by_factor, features)
-            n = batch.ticks.ts.size
-            stale = int(np.argmax(batch.ticks.ts >= stale_before)) if n and batch.ticks.ts[-1] >= stale_before else n
-            self._run(batch, features, enter, leave, 0, stale, decide=False)
-            self._run(batch, features, enter, leave, stale, n)
-        self._keep_depth(batch)
+        if self._by_factor is not None:
+            tape = tape_of(batch, *self._signals(self._by_factor, features))
+            stale = _first_at(tape.ts, stale_before)
+            if stale:
+                self._run(tape, features, 0, stale, decide=False)
+            self._run(tape, features, stale, tape.ts.size)
+        else:
+            tape = tape_of(batch, *np.zeros((2, features.ts.size), np.bool_))
+            if self._by_tick is not None:
+                self._ask_tick_by_tick(self._by_tick, tape, features, stale_before)
+        if self._limits.depth:
+            loop.keep_depth(self._positions, *self._standing, tape.symbol, *tape[_TAPE_DEPTH])
 
     def on_clock(self, ts: int) -> None:
         """Let time pass without a tick: timers due up to ``ts`` (ns UTC) fire, stamped by the rule."""
@@ -187,19 +184,19 @@ class StrategyRuntime:
 
     def mark_close(self, ts: int) -> None:
         """End a session's equity curve with a point at ``ts`` (ns UTC), after all its timers."""
-        self.journal.equity.append(EquityRow(ts, self.cash, self.equity))
+        self.journal.mark(EquityRow(ts, self.cash, self.equity))
         self._account[0]["minute_end"] = 0
 
     def block(self, moment: int) -> LedgerBlock:
         """What happened since the journal was last cleared, for one commit."""
-        journal = self.journal
+        story = self.journal.story
         return LedgerBlock(
-            orders=journal.orders,
-            fills=journal.fills,
-            ends=journal.ends,
-            refusals=journal.refusals,
-            equity=journal.equity,
-            positions=journal.open_positions(),
+            orders=story.orders,
+            fills=story.fills,
+            ends=story.ends,
+            refusals=story.refusals,
+            equity=story.equity,
+            positions=self.open_positions(),
             balance=self.cash,
             last_equity=self.equity,
             max_drawdown=self.max_drawdown,
@@ -232,10 +229,8 @@ class StrategyRuntime:
 
     def _run(
         self,
-        batch: EnrichedBatch,
+        tape: Tape,
         features: Features,
-        enter: Booleans,
-        leave: Booleans,
         start: int,
         stop: int,
         *,
@@ -243,49 +238,33 @@ class StrategyRuntime:
         decide: bool = True,
         reason: str = "",
     ) -> None:
-        def explain(side: int, row: int) -> str:
-            if self._by_factor is None:
-                return reason
-            tick = features.row(row)
-            try:
-                return self._by_factor.explain_entry(tick) if side == BUY else self._by_factor.explain_exit(tick)
-            except Exception as error:
-                raise _failed(self._by_factor, "explain_entry or explain_exit", error) from error
-
         while start < stop:
-            ts = int(batch.ticks.ts[start])
-            fed = not batch.ticks.flags[start] & NOT_FED
+            ts = int(tape.ts[start])
+            fed = not tape.flags[start] & NOT_FED
             if fed and ts >= self._account[0]["day_end"]:
                 self._turn_session(ts)
             start = loop.process(
-                self._account[0],
+                self._account,
                 self._positions,
                 self._events,
                 self._order,
                 self._table.cas_eligible,
-                self._limits,
-                self._times,
-                self._standing,
-                batch,
-                enter,
-                leave,
+                self._rules,
+                *self._standing,
+                *tape,
                 start,
                 stop,
                 settle,
                 decide,
             )
-            self._drain(explain)
+            self._drain(features if self._by_tick is None else None, reason)
 
-    def _ask_tick_by_tick(
-        self, strategy: TickStrategy, batch: EnrichedBatch, features: Features, stale_before: int
-    ) -> None:
-        enter = np.zeros(features.ts.size, np.bool_)
-        leave = np.zeros(features.ts.size, np.bool_)
-        for i in range(features.ts.size):
-            if batch.ticks.flags[i] & NOT_FED:
+    def _ask_tick_by_tick(self, strategy: TickStrategy, tape: Tape, features: Features, stale_before: int) -> None:
+        for i in range(tape.ts.size):
+            if tape.flags[i] & NOT_FED:
                 continue
-            self._run(batch, features, enter, leave, i, i + 1, decide=False)
-            if batch.ticks.ts[i] < stale_before:
+            self._run(tape, features, i, i + 1, decide=False)
+            if tape.ts[i] < stale_before:
                 continue
             tick = features.row(i)
             position = self._positions[tick.symbol]
@@ -299,10 +278,10 @@ class StrategyRuntime:
                 raise StrategyError(
                     f"strategy {strategy.name!r} answered {wish!r} to a tick", "return a Decision or None"
                 )
-            enter[i] = wish is not None and wish.buy
-            leave[i] = wish is not None and not wish.buy
+            tape.enter[i] = wish is not None and wish.buy
+            tape.leave[i] = wish is not None and not wish.buy
             reason = "" if wish is None else wish.reason
-            self._run(batch, features, enter, leave, i, i + 1, settle=False, reason=reason)
+            self._run(tape, features, i, i + 1, settle=False, reason=reason)
 
     def _turn_session(self, ts: int) -> None:
         """End the session before, timers and all, and begin that of ``ts``."""
@@ -310,44 +289,52 @@ class StrategyRuntime:
         session = session_on(ist_date(ts))
         if session is None:
             raise CalendarError(f"a tick to be traded is stamped {ist_date(ts)}, when the exchange is closed")
-        self._times = session_times(session, self._settings)
+        self._take_times(session)
         account = self._account[0]
         account["day_end"] = (trading_day(ts) + 1) * NS_PER_DAY - IST_OFFSET_NS
-        account["next_timer"] = min(self._times.square_off.min(), self._times.close.min())
+        account["next_timer"] = min(*self._times.square_off, *self._times.close)
         self._positions["has_depth"] = 0
         self._positions["depth_row"] = 0
         risk.start_session(account, self._limits)
+
+    def _take_times(self, session: Session) -> None:
+        self._times = session_times(session, self._settings)
+        self._rules = rules_of(self._limits, self._times)
 
     def _fire_until(self, ts: int) -> None:
         account = self._account[0]
         if ts >= account["next_timer"]:
             loop.fire_timers(
-                account,
+                self._account,
                 self._positions,
                 self._events,
                 self._order,
                 self._table.cas_eligible,
-                self._times,
+                self._rules,
                 ts,
             )
-            self._drain(lambda _side, _row: "")
+            self._drain()
 
-    def _drain(self, explain: Any) -> None:
+    def _drain(self, features: Features | None = None, reason: str = "") -> None:
         used = int(self._account[0]["events"])
         if used:
             self._account[0]["events"] = 0
-            self.journal.write(self._events[:used], explain)
+            self.journal.write(self._events[:used], features, reason)
 
-    def _keep_depth(self, batch: EnrichedBatch) -> None:
-        if self._limits.depth:
-            loop.keep_depth(self._positions, batch, self._standing, 0, batch.ticks.ts.size)
+    def _explain(self, side: int, tick: FeatureRow) -> str:
+        strategy = self._by_factor
+        if strategy is None:
+            return ""
+        try:
+            return strategy.explain_entry(tick) if side == BUY else strategy.explain_exit(tick)
+        except Exception as error:
+            raise _failed(strategy, "explain_entry or explain_exit", error) from error
 
     def snapshot(self) -> bytes:
         """Account, positions, standing depth, the session's date and the journal's open ends."""
         strategy = b"" if self._by_tick is None else self._by_tick.snapshot()
         values = {
-            "pending_reasons": {str(no): reason for no, reason in self.journal.pending_reasons.items()},
-            "positions": [list(position) for position in self.journal.open_positions()],
+            "pending_reasons": {str(no): reason for no, reason in self.journal.waiting().items()},
             "strategy": strategy,
         }
         arrays = {"account": self._account, "positions": self._positions}
@@ -364,14 +351,13 @@ class StrategyRuntime:
         arrays, values = unpack(KIND, state, {"account": ACCOUNT, "positions": POSITION, **standing})
         self._account, self._positions = arrays["account"], arrays["positions"]
         self._standing = Depth(*(arrays[name] for name in standing))
-        self.journal.pending_reasons = {int(no): reason for no, reason in values["pending_reasons"].items()}
-        self.journal.positions = {row[0]: OpenPosition(*row) for row in values["positions"]}
+        self.journal.restore({int(no): reason for no, reason in values["pending_reasons"].items()})
         self._order = np.zeros(0, np.int64)
         self._make_room()
         day_end = int(self._account[0]["day_end"])
         if day_end:
             session = session_on(ist_date(day_end - 1))
             if session is not None:
-                self._times = session_times(session, self._settings)
+                self._take_times(session)
         if self._by_tick is not None:
             self._by_tick.restore(values["strategy"])

@@ -1,11 +1,9 @@
-"""The runtime's state: one account, one record a symbol, and the day's times; laid out for the kernels."""
+"""The runtime's state: one account and one record a symbol; and the columns that move it, laid out for the kernels."""
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-from quant_platform.domain.charges import ChargeRates
 
 NEVER = np.iinfo(np.int64).max
 """A time that does not come."""
@@ -61,26 +59,6 @@ POSITION = np.dtype(
 """One symbol: its holding and its pending order."""
 
 
-class Limits(NamedTuple):
-    """Settings as the kernels need them."""
-
-    position_size_bps: int
-    max_positions: int
-    risk_per_trade_bps: int
-    latency_ns: int
-    slippage_bps: int
-    depth: bool  # the run's data has depth
-
-
-class SessionTimes(NamedTuple):
-    """One date's times, by security class (0: continuous to the end, 1: in the closing auction)."""
-
-    square_off: NDArray[np.int64]  # (2,) ns UTC
-    close: NDArray[np.int64]  # (2,) ns UTC
-    entry_until: NDArray[np.int64]  # (2,) ns UTC, at most square_off
-    rates: ChargeRates
-
-
 class Depth(NamedTuple):
     """Four depth columns, of a batch (a row a tick) or standing (a row a symbol)."""
 
@@ -88,3 +66,19 @@ class Depth(NamedTuple):
     bid_qty: NDArray[np.int32]
     ask_price: NDArray[np.int32]
     ask_qty: NDArray[np.int32]
+
+
+class Tape(NamedTuple):
+    """What trading looks at of a batch, a row a tick."""
+
+    ts: NDArray[np.int64]  # ns UTC
+    symbol: NDArray[np.int32]
+    ltp: NDArray[np.int32]  # paise
+    flags: NDArray[np.uint8]
+    has_depth: NDArray[np.bool_]  # the row itself brought at least one level
+    bid_price: NDArray[np.int32]
+    bid_qty: NDArray[np.int32]
+    ask_price: NDArray[np.int32]
+    ask_qty: NDArray[np.int32]
+    enter: NDArray[np.bool_]  # the strategy's signals
+    leave: NDArray[np.bool_]

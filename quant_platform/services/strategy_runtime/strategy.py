@@ -1,7 +1,6 @@
 """What a strategy is: features in, wishes out. It never sees money, orders or the future."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,8 +10,7 @@ Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
+class Features(NamedTuple):
     """Columns of a batch as a strategy sees them: one row a tick, prices in rupees, NaN where undefined."""
 
     ts: NDArray[np.int64]  # ns UTC
@@ -28,7 +26,15 @@ class Features:
 
     def row(self, i: int) -> "FeatureRow":
         """One tick as plain numbers."""
-        return FeatureRow(*(getattr(self, name)[i].item() for name in FeatureRow._fields))
+        return FeatureRow._make(column.item(i) for column in self)
+
+    def rows(self) -> Iterator["FeatureRow"]:
+        """Every tick as plain numbers."""
+        return map(FeatureRow, *(column.tolist() for column in self))
+
+    def take(self, places: NDArray[np.intp]) -> "Features":
+        """The ticks at these places, copied."""
+        return Features._make(column[places] for column in self)
 
 
 class FeatureRow(NamedTuple):

@@ -143,14 +143,14 @@ class Rig:
                 fill.quantity,
                 fill.value,
             )
-            for fill in self.runtime.journal.fills
+            for fill in self.runtime.journal.story.fills
         ]
 
     @property
     def orders(self) -> list[tuple[str, str, str]]:
         """When decided, on which symbol, and why."""
-        return [(clock_of(o.ts), o.symbol.removeprefix("NSE_EQ:"), o.reason) for o in self.runtime.journal.orders]
+        return [(clock_of(o.ts), o.symbol.removeprefix("NSE_EQ:"), o.reason) for o in self.runtime.journal.story.orders]
 
     @property
     def ends(self) -> list[tuple[str, str]]:
-        return [(clock_of(end.ts), end.state) for end in self.runtime.journal.ends]
+        return [(clock_of(end.ts), end.state) for end in self.runtime.journal.story.ends]

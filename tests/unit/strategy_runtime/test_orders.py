@@ -114,7 +114,7 @@ def test_an_entry_that_outgrew_the_cash_is_refused_at_its_fill() -> None:
     rig.play(T("10:00:00", 10_000, "buy"), T("10:00:01", 10_150))
     assert rig.trades == []
     assert rig.ends == [("10:00:01", "refused_at_fill")]
-    assert rig.runtime.journal.ends[0].refusal == "insufficient_cash"
+    assert rig.runtime.journal.story.ends[0].refusal == "insufficient_cash"
     assert rig.runtime.refusals == {"insufficient_cash": 1}
     rig.play(T("10:00:02", 10_000, "buy"), T("10:00:03", 10_000))  # its place and its cash are free again
     assert rig.trades == [Trade("10:00:03", "BUY", "A", 198, 198 * 10_000)]
@@ -133,7 +133,7 @@ def test_one_refusal_is_logged_a_symbol_reason_and_minute() -> None:
     rig.play(T("10:00:00", dear, "buy"), T("10:00:01", dear, "buy"), T("10:00:02", dear, "buy", "B"))
     rig.play(T("10:00:59.999", dear, "buy"), T("10:01:00", dear, "buy"))
     assert rig.runtime.refusals == {"price_above_budget": 5}
-    logged = [(row.symbol, row.ts % 60_000_000_000 // 10**9) for row in rig.runtime.journal.refusals]
+    logged = [(row.symbol, row.ts % 60_000_000_000 // 10**9) for row in rig.runtime.journal.story.refusals]
     assert logged == [("NSE_EQ:A", 0), ("NSE_EQ:B", 2), ("NSE_EQ:A", 0)]
     assert rig.orders == []
 
@@ -192,7 +192,7 @@ def test_momentum_says_why(rsi: float, obi: float, vwap: float, holding: bool, r
     batch.rsi[-1], batch.obi[-1], batch.vwap[-1] = rsi, obi, vwap
     rig.runtime.on_ticks(batch)
     assert [why for *_, why in rig.orders[int(holding) :]] == ([reason] if reason else [])
-    assert all(fill.reason for fill in rig.runtime.journal.fills)
+    assert all(fill.reason for fill in rig.runtime.journal.story.fills)
 
 
 class TooShort(Scripted):

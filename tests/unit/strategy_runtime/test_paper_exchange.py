@@ -7,7 +7,8 @@ import pytest
 
 from quant_platform.domain.orders import BUY, SELL
 from quant_platform.services.strategy_runtime import paper_exchange
-from quant_platform.services.strategy_runtime.state import POSITION, Depth, Limits
+from quant_platform.services.strategy_runtime.rules import Limits
+from quant_platform.services.strategy_runtime.state import POSITION, Depth
 
 NONE = (0, 0)
 WALKS = [

@@ -39,7 +39,7 @@ def test_a_position_is_ordered_out_and_closed_by_the_rule(
     rig.clock("23:59:59", day)
     assert rig.orders[1] == (square_off, "A", "square-off"), what
     assert rig.trades[1] == Trade(close, "SELL", "A", 20, 20 * 10_040), what
-    assert [fill.at_last_price for fill in rig.runtime.journal.fills] == [False, True]
+    assert [fill.at_last_price for fill in rig.runtime.journal.story.fills] == [False, True]
 
 
 def test_tick_and_clock_notice_the_time_to_the_same_effect() -> None:
@@ -87,7 +87,7 @@ def test_the_last_price_of_a_close_is_that_of_the_session_without_slippage() -> 
     rig.play(T("10:00:00", 10_000, "buy"), T("10:00:01", 10_000), T("15:20:00.100", 10_090))
     rig.play(T("15:30:00", 88_000, in_session=False)).clock("15:30:00")
     assert rig.trades[1].value == rig.trades[1].quantity * 10_090
-    assert rig.runtime.journal.fills[1].at_last_price
+    assert rig.runtime.journal.story.fills[1].at_last_price
 
 
 def test_with_depth_an_exit_without_bids_waits_for_the_close() -> None:
@@ -102,7 +102,7 @@ def test_a_position_of_an_earlier_session_is_closed_by_that_sessions_timers() ->
     rig.play(T("10:00:00", 10_000, "buy"), T("10:00:01", 10_000))
     rig.play(T("09:15:00", 50_000, symbol="B", day=DAY + timedelta(days=1)))
     assert rig.orders[1] == ("15:20:00", "A", "square-off")
-    fill = rig.runtime.journal.fills[1]
+    fill = rig.runtime.journal.story.fills[1]
     assert (fill.ts, fill.side, fill.value) == (stamp("15:30:00"), SELL, 20 * 10_000)
 
 
@@ -194,13 +194,13 @@ def test_a_batch_with_more_events_than_the_block_holds_loses_none() -> None:
     one_by_one = Rig(symbols=dict.fromkeys(names, False), latency_ms=0, position_size_bps=100, max_positions=20)
     for tick in ticks:
         one_by_one.play(tick)
-    assert one_by_one.runtime.journal.fills == rig.runtime.journal.fills
-    assert one_by_one.runtime.journal.equity == rig.runtime.journal.equity
+    assert one_by_one.runtime.journal.story.fills == rig.runtime.journal.story.fills
+    assert one_by_one.runtime.journal.story.equity == rig.runtime.journal.story.equity
 
 
 def test_the_equity_curve_has_a_point_a_minute_that_had_ticks() -> None:
     rig = Rig().play(T("10:00:05", 10_000, "buy"), T("10:00:30", 10_000), T("10:01:10", 10_500), T("10:04:00", 9_900))
-    points = [(row.ts, row.equity - rig.runtime.cash) for row in rig.runtime.journal.equity]
+    points = [(row.ts, row.equity - rig.runtime.cash) for row in rig.runtime.journal.story.equity]
     assert points == [(stamp("10:01:00"), 20 * 10_000), (stamp("10:02:00"), 20 * 10_500)]
 
 

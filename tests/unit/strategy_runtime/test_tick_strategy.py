@@ -64,8 +64,8 @@ def zigzag() -> list[T]:
 
 
 def journal_of(rig: Rig) -> list[list[Any]]:
-    journal = rig.runtime.journal
-    return [journal.orders, journal.fills, journal.ends, journal.refusals, journal.equity]
+    story = rig.runtime.journal.story
+    return [list(rows) for rows in (story.orders, story.fills, story.ends, story.refusals, story.equity)]
 
 
 @pytest.mark.parametrize("size", [1, 7, 250])
@@ -106,7 +106,7 @@ def test_it_is_told_its_holding_and_whether_an_order_pends() -> None:
 
 def test_its_own_words_are_the_reasons() -> None:
     rig = Rig(symbols=SYMBOLS, strategy=ThreeRises()).play(*zigzag()[:200])
-    reasons = {fill.reason for fill in rig.runtime.journal.fills}
+    reasons = {fill.reason for fill in rig.runtime.journal.story.fills}
     assert "three rises" in reasons
     assert any(reason.startswith("sale 1, average ") for reason in reasons)
 

@@ -1,0 +1,23 @@
+"""What a short command does not wait for: libraries that it has no use for are not imported."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.integration.sweep_rig import depth_file
+
+HEAVY = "{'pandas', 'sqlalchemy', 'matplotlib', 'duckdb', 'httpx', 'distributed', 'psycopg', 'confluent_kafka'}"
+SCRIPT = f"""
+import sys
+from quant_platform.cli import run_command
+code = run_command(sys.argv[1:])
+sys.exit(code or ', '.join(sorted({HEAVY} & set(sys.modules))) or 0)
+"""
+
+
+def test_a_backtest_imports_nothing_heavy_that_it_does_not_use(tmp_path: Path) -> None:
+    data = depth_file(tmp_path / "ticks.parquet", ticks=500, days=1)
+    command = [sys.executable, "-c", SCRIPT, "backtest", "--data", str(data)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "ledger sha256" in done.stdout

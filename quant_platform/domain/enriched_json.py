@@ -69,9 +69,10 @@ class KnownSymbols:
 
     def add(self, names: Iterable[str]) -> None:
         """Give those symbols a number that have none yet."""
-        both = tuple(dict.fromkeys((*self.names, *names)))
-        if len(both) == len(self.names):
+        new = [name for name in dict.fromkeys(names) if name not in self._numbers]
+        if not new:
             return
+        both = (*self.names, *new)
         spelled = [name.encode() for name in both]
         self.names = both
         self._numbers = {name: number for number, name in enumerate(both)}

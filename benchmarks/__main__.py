@@ -35,6 +35,7 @@ FILES = (
     "frames",
     "feature_engine",
     "strategy_runtime_kafka",
+    "market_persistor",
 )
 """In the order of the table; one a line, each a file of this folder."""
 

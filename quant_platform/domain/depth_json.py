@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant_platform.domain.money import PAISE_PER_RUPEE
+from quant_platform.domain.number_json import BAD, TENS, decimal, past
 from quant_platform.domain.records import MAX_PRICE, NO_DEPTH, Depth, encode
 from quant_platform.domain.ticks import LEVELS, MAX_LEVEL_QUANTITY
 from quant_platform.kernel import kernel
@@ -25,9 +26,7 @@ MAX_PAISE = 2**31 - 1
 _BIDS = np.frombuffer(b'{"bids":[', np.uint8)
 _ASKS = np.frombuffer(b',"asks":[', np.uint8)
 _NULL = np.frombuffer(b"null", np.uint8)
-_TENS = np.array([10.0**power for power in range(MOST_DIGITS + 1)])
-_ZERO, _NINE, _POINT, _COMMA, _OPEN, _CLOSE, _END = (ord(character) for character in "09.,[]}")
-_BAD = -1
+_COMMA, _OPEN, _CLOSE, _END = (ord(character) for character in ",[]}")
 
 
 class DepthColumns(NamedTuple):
@@ -38,36 +37,9 @@ class DepthColumns(NamedTuple):
     ask_price: NDArray[np.int32]  # paise
     ask_qty: NDArray[np.int32]
 
-
-@kernel
-def _past(text: Any, at: int, end: int, wanted: Any) -> int:
-    """The place behind ``wanted``, where the text goes on with it."""
-    if end - at < wanted.size:
-        return _BAD
-    for i in range(wanted.size):
-        if text[at + i] != wanted[i]:
-            return _BAD
-    return at + wanted.size
-
-
-@kernel
-def _decimal(text: Any, at: int, end: int, most: int) -> tuple[int, int, int]:
-    """An unsigned number of at most ``most`` digits: its digits, how many are decimals, and the place behind it."""
-    start, point, digits = at, _BAD, np.int64(0)
-    while at < end and at - start <= most + 1:
-        if _ZERO <= text[at] <= _NINE:
-            digits = digits * 10 + np.int64(text[at] - _ZERO)
-        elif text[at] == _POINT and point == _BAD:
-            point = at
-        else:
-            break
-        at += 1
-    whole = (at if point == _BAD else point) - start
-    decimals = 0 if point == _BAD else at - point - 1
-    is_zero_before_digits = whole > 1 and text[start] == _ZERO
-    if whole == 0 or whole + decimals > most or is_zero_before_digits or (point != _BAD and decimals == 0):
-        return 0, 0, _BAD
-    return digits, decimals, at  # type: ignore[return-value]
+    def split(self, rows: int) -> "tuple[DepthColumns, DepthColumns]":
+        """The first rows, and the others."""
+        return DepthColumns(*(column[:rows] for column in self)), DepthColumns(*(column[rows:] for column in self))
 
 
 @kernel
@@ -75,13 +47,13 @@ def _side(text: Any, at: int, end: int, prices: Any, quantities: Any, row: int) 
     """Fill in the levels of one side; gives the place behind its closing bracket."""
     level = 0
     while at < end and text[at] == _OPEN:
-        digits, decimals, at = _decimal(text, at + 1, end, MOST_DIGITS)
-        if at == _BAD or at >= end or text[at] != _COMMA:
-            return _BAD
-        quantity, fraction, at = _decimal(text, at + 1, end, MOST_QUANTITY_DIGITS)
-        rupees = digits / _TENS[decimals]
-        if at == _BAD or fraction > 0 or rupees >= MAX_PRICE or end - at < 2 or text[at] != _CLOSE:
-            return _BAD
+        digits, decimals, at = decimal(text, at + 1, end, MOST_DIGITS)
+        if at == BAD or at >= end or text[at] != _COMMA:
+            return BAD
+        quantity, fraction, at = decimal(text, at + 1, end, MOST_QUANTITY_DIGITS)
+        rupees = digits / TENS[decimals]
+        if at == BAD or fraction > 0 or rupees >= MAX_PRICE or end - at < 2 or text[at] != _CLOSE:
+            return BAD
         if level < LEVELS:
             prices[row, level] = np.int32(min(np.rint(rupees * PAISE_PER_RUPEE), MAX_PAISE))
             quantities[row, level] = np.int32(min(quantity, MAX_LEVEL_QUANTITY))
@@ -90,54 +62,50 @@ def _side(text: Any, at: int, end: int, prices: Any, quantities: Any, row: int) 
         if text[at] == _COMMA:
             at += 1
             if at >= end or text[at] != _OPEN:
-                return _BAD
-    return at + 1 if at < end and text[at] == _CLOSE else _BAD
+                return BAD
+    return at + 1 if at < end and text[at] == _CLOSE else BAD
+
+
+@kernel
+def depth_at(text: Any, at: int, end: int, columns: DepthColumns, row: int) -> int:
+    """Fill in a row with the depth that begins here; gives the place behind it, where it is plain."""
+    place = past(text, at, end, _NULL)
+    if place != BAD:
+        return place
+    place = past(text, at, end, _BIDS)
+    if place != BAD:
+        place = _side(text, place, end, columns.bid_price, columns.bid_qty, row)
+    place = past(text, place, end, _ASKS)
+    if place != BAD:
+        place = _side(text, place, end, columns.ask_price, columns.ask_qty, row)
+    return place + 1 if place != BAD and place < end and text[place] == _END else BAD
 
 
 @kernel
 def _read(
-    text: Any,
-    ends: Any,
-    bid_price: Any,
-    bid_qty: Any,
-    ask_price: Any,
-    ask_qty: Any,
-    plain_rows: Any,
-    bids: Any,
-    asks: Any,
-    null: Any,
+    text: Any, ends: Any, bid_price: Any, bid_qty: Any, ask_price: Any, ask_qty: Any, is_plain: NDArray[np.bool_]
 ) -> None:
     """Fill in every row that is plain, and which are."""
+    columns = DepthColumns(bid_price, bid_qty, ask_price, ask_qty)
     at = 0
     for row in range(ends.size):
-        end = ends[row]
-        if _past(text, at, end, null) == end:
-            plain_rows[row] = True
-        else:
-            place = _past(text, at, end, bids)
-            if place != _BAD:
-                place = _side(text, place, end, bid_price, bid_qty, row)
-            if place != _BAD:
-                place = _past(text, place, end, asks)
-            if place != _BAD:
-                place = _side(text, place, end, ask_price, ask_qty, row)
-            plain_rows[row] = place != _BAD and place == end - 1 and text[place] == _END
-        at = end
+        is_plain[row] = depth_at(text, at, ends[row], columns, row) == ends[row]
+        at = ends[row]
 
 
 def read_depth(depths: Sequence[msgspec.Raw]) -> tuple[DepthColumns, NDArray[np.bool_]]:
     """Columns of depths, and which of them are plain: what the columns hold of another is worth nothing."""
-    columns = DepthColumns(*(np.zeros((len(depths), LEVELS), np.int32) for _ in range(4)))
+    columns = no_depth(len(depths))
     text = np.frombuffer(b"".join(depths), np.uint8)
     ends = np.cumsum(np.fromiter(map(len, depths), np.int64, len(depths)))
-    plain_rows = np.zeros(len(depths), np.bool_)
-    _read(text, ends, *columns, plain_rows, _BIDS, _ASKS, _NULL)
-    return columns, plain_rows
+    is_plain = np.zeros(len(depths), np.bool_)
+    _read(text, ends, *columns, is_plain)
+    return columns, is_plain
 
 
-def are_plain(depths: Sequence[msgspec.Raw]) -> NDArray[np.bool_]:
-    """Which depths :func:`depth_columns` can read."""
-    return read_depth(depths)[1]
+def no_depth(rows: int) -> DepthColumns:
+    """Columns without any level, to be filled in."""
+    return DepthColumns(*(np.zeros((rows, LEVELS), np.int32) for _ in range(4)))
 
 
 def plain(depth: Depth | None) -> msgspec.Raw:

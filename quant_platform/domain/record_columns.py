@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quant_platform.domain.depth_json import read_depth
+from quant_platform.domain.depth_json import DepthColumns
+from quant_platform.domain.enriched_json import EnrichedColumns
 from quant_platform.domain.money import PAISE_PER_RUPEE
 from quant_platform.domain.records import (
     NO_DEPTH,
@@ -19,41 +20,44 @@ from quant_platform.domain.records import (
 )
 from quant_platform.domain.ticks import AGGRESSOR_CODES, BarBatch, EnrichedBatch, TickBatch, empty_bars
 
-_AGGRESSORS = {code: number for number, code in enumerate(AGGRESSOR_CODES)}
 
-
-def tick_batch(records: Sequence[TickAsRead], numbers: Sequence[int], levels: int) -> TickBatch:
+def tick_batch(records: Sequence[TickAsRead], numbers: Sequence[int], depth: DepthColumns, levels: int) -> TickBatch:
     """Ticks of a topic as a batch.
 
     Args:
-        records: in order of processing, their depth plain.
+        records: in order of processing.
         numbers: of their symbols.
-        levels: 5, or 0 for data without depth, whose depth is not looked at.
+        depth: theirs, row by row.
+        levels: 5, or 0 for data without depth.
     """
-    return _ticks(records, numbers, levels, np.array([record.atp or 0.0 for record in records], np.float64))
+    return TickBatch(
+        np.array([record.ts for record in records], np.int64),
+        np.array(numbers, np.int32),
+        np.array([record.seq for record in records], np.int64),
+        paise([record.ltp for record in records]),
+        np.array([record.volume for record in records], np.int64),
+        np.array([record.atp or 0.0 for record in records], np.float64),
+        np.array([record.flags for record in records], np.uint8),
+        *(column[:, :levels] for column in depth),
+    )
 
 
-def enriched_batch(records: Sequence[EnrichedAsRead], numbers: Sequence[int], levels: int) -> EnrichedBatch:
-    """Enriched ticks of a topic as a batch.
+def enriched_batch(columns: EnrichedColumns, numbers: NDArray[np.int32], levels: int) -> EnrichedBatch:
+    """Columns of a topic as a batch.
 
     Args:
-        records: in order of processing, their depth plain.
+        columns: in order of processing.
         numbers: of their symbols.
-        levels: 5, or 0 for data without depth, whose depth is not looked at.
+        levels: 5, or 0 for data without depth.
     """
-    ticks = _ticks(records, numbers, levels, np.zeros(len(records), np.float64))
+    atp = np.zeros(columns.ts.size, np.float64)
+    depth = [column[:, :levels] for column in columns.depth]
+    ltp = paise(columns.ltp)
+    ticks = TickBatch(columns.ts, numbers, columns.seq, ltp, columns.volume, atp, columns.flags, *depth)
     bids = np.any((ticks.bid_price > 0) & (ticks.bid_qty > 0), axis=1)
     asks = np.any((ticks.ask_price > 0) & (ticks.ask_qty > 0), axis=1)
-    return EnrichedBatch(
-        ticks,
-        _features([record.vwap for record in records]),
-        _features([record.rsi for record in records]),
-        _features([record.obi for record in records]),
-        _features([record.sma for record in records]),
-        _features([record.spread for record in records]),
-        np.array([_AGGRESSORS[record.aggressor] for record in records], np.uint8),
-        np.asarray(bids | asks),
-    )
+    features = (columns.vwap, columns.rsi, columns.obi, columns.sma, columns.spread)
+    return EnrichedBatch(ticks, *features, columns.aggressor, np.asarray(bids | asks))
 
 
 def tick_records(batch: TickBatch, names: Sequence[str]) -> list[TickRecord]:
@@ -138,31 +142,9 @@ def bar_rows(batch: BarBatch) -> list[BarRow]:
     return [BarRow(*row) for row in zip(batch.ts.tolist(), *prices, batch.volume.tolist(), strict=True)]
 
 
-def paise(rupees: Sequence[float]) -> NDArray[np.int32]:
+def paise(rupees: Sequence[float] | NDArray[np.float64]) -> NDArray[np.int32]:
     """Prices of records as round(x × 100)."""
     return np.rint(np.array(rupees, np.float64) * PAISE_PER_RUPEE).astype(np.int32)
-
-
-def _ticks(
-    records: Sequence[TickAsRead] | Sequence[EnrichedAsRead],
-    numbers: Sequence[int],
-    levels: int,
-    atp: NDArray[np.float64],
-) -> TickBatch:
-    return TickBatch(
-        np.array([record.ts for record in records], np.int64),
-        np.array(numbers, np.int32),
-        np.array([record.seq for record in records], np.int64),
-        paise([record.ltp for record in records]),
-        np.array([record.volume for record in records], np.int64),
-        atp,
-        np.array([record.flags for record in records], np.uint8),
-        *(column[:, :levels] for column in read_depth([record.depth for record in records])[0]),
-    )
-
-
-def _features(values: Sequence[float | None]) -> NDArray[np.float64]:
-    return np.array(values, np.float64)  # None becomes NaN
 
 
 def _depths(batch: TickBatch) -> list[Depth | None]:

@@ -86,7 +86,7 @@ class QuestdbSettings(Frozen):
     pg_port: Port = 8812
     pg_user: str = "admin"
     pg_password: SecretStr | None = None
-    flush_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
+    flush_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 100_000
     flush_s: Seconds = 1.0
     keep_days: Annotated[int, Field(ge=0, le=36_500)] = 0  # older rows go; 0 keeps all
 

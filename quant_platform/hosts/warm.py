@@ -12,6 +12,7 @@ from quant_platform.domain.session import ns_at, session_on
 from quant_platform.domain.tick_order import processing_order
 from quant_platform.domain.ticks import LEVELS, NS_PER_MINUTE, NS_PER_SECOND, TickBatch, empty_bars, empty_ticks
 from quant_platform.hosts.strategies import load_strategy
+from quant_platform.hosts.warm_readers import warm_readers
 from quant_platform.kernel import cache_folder
 from quant_platform.services.feature_engine.engine import FeatureEngine
 from quant_platform.services.ingestion.admit import Admission
@@ -64,6 +65,7 @@ def main() -> None:
     """Warm up and say where the machine code is kept."""
     started = time.perf_counter()
     warm_kernels()
+    warm_readers()
     where = cache_folder() or "nowhere: no folder is writable"
     print(f"kernels compiled in {time.perf_counter() - started:.1f} s, kept in {where}", file=sys.stderr)
 

@@ -100,7 +100,7 @@ class TransactionalWriter(RecordWriter, Protocol):
 
 
 OnAssigned = Callable[[Sequence[int]], None]
-"""Told the partitions that a group gave to its reader, before any of their records."""
+"""Told the partitions that a group gave to its reader, if any, before any of their records."""
 
 
 class Bus(Protocol):

@@ -20,9 +20,9 @@ class Labels(NamedTuple):
     @classmethod
     def of(cls, texts: Iterable[str]) -> "Labels":
         """The column of these texts, one a row."""
-        numbers: dict[str, int] = {}
-        codes = [numbers.setdefault(text, len(numbers)) for text in texts]
-        return cls(np.array(codes, np.int32), tuple(numbers))
+        rows = list(texts)
+        numbers = {text: number for number, text in enumerate(dict.fromkeys(rows))}
+        return cls(np.array([numbers[text] for text in rows], np.int32), tuple(numbers))
 
     def texts(self) -> list[str]:
         """The text of every row."""

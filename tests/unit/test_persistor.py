@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from quant_platform.domain.enriched_json import KnownSymbols, read_enriched
 from quant_platform.domain.money import prices_to_paise
-from quant_platform.domain.records import BarRow, BarsRecord, EnrichedRecord, GreeksRecord
+from quant_platform.domain.records import BarRow, BarsRecord, EnrichedRecord, GreeksRecord, encode
 from quant_platform.domain.ticks import LATE, NS_PER_SECOND, EnrichedBatch, empty_ticks
 from quant_platform.ports.series_store import CANDLES_1M, OPTION_GREEKS, TICKS
 from quant_platform.services.market_persistor.flush import FlushRule
@@ -50,9 +51,13 @@ def test_what_is_absent_is_not_a_number() -> None:
 
 
 def test_a_record_is_a_row_with_what_is_undefined_left_out() -> None:
+    known = KnownSymbols()
+    known.add(["NSE_EQ:A", "NSE_EQ:B"])
     first = ("NSE_EQ:A", 5, 1, 99.95, 10, 99.9, 50.5, -0.5, 99.8, 0.05, "S", LATE)
     second = ("NSE_EQ:B", 4, 2**62, 0.05, 0, None, None, None, None, None, "N", 0)
-    rows = tick_rows([EnrichedRecord(*first), EnrichedRecord(*second)])
+    columns, is_read = read_enriched([encode(EnrichedRecord(*each)) for each in (first, second)], known)
+    assert is_read.all()
+    rows = tick_rows(columns, known.names)
     assert plain(TICKS, rows) == [(ts, symbol, *rest) for symbol, ts, *rest in (first, second)]
     assert rows.symbol.names == ("NSE_EQ:A", "NSE_EQ:B")
 

@@ -12,6 +12,8 @@ from quant_platform.domain.errors import DataError
 from quant_platform.ports.bus import Offsets, OnAssigned, Record
 
 _MAX_POLL_MS = 300_000
+_PIECE = 1000
+"""Messages that become records at a time: as objects of the client they are large, and more of them fill the caches."""
 _BATCH = 10_000
 _HISTORY_WAIT_S = 0.02
 _SILENT_FOR_S = 5.0
@@ -25,6 +27,10 @@ _CONSUMER = {
     "isolation.level": "read_committed",
     "fetch.queue.backoff.ms": 5,  # the default of 1 s starves a reader of small records
     "fetch.wait.max.ms": 50,
+    # Little of each partition at a time: who reads a backlog gets it nearly in order of time, which is what a merge
+    # waits for and what a table of time series takes fastest, and what waits in the client fits the caches.
+    "max.partition.fetch.bytes": 128 * 1024,
+    "queued.min.messages": 10_000,
     "max.poll.interval.ms": _MAX_POLL_MS,
     "log_level": 0,
 }
@@ -49,6 +55,7 @@ class KafkaReader:
         self._fatal: KafkaError | None = None  # that the client does not come back from
         self._unproven: frozenset[int] = frozenset()  # partitions that nobody but us said are there
         self._records = RecordsOf()
+        self._found: list[Record] = []  # in the poll that is under way
         client = {"bootstrap.servers": servers, "error_cb": self._on_error, "logger": LOG}
         self.consumer = Consumer({**client, **_CONSUMER, **config})
 
@@ -77,14 +84,18 @@ class KafkaReader:
             },
         )
 
+        def given_up(_: Consumer, __: list[TopicPartition]) -> None:
+            reader._found.clear()  # whoever has the partitions now reads them again, from the last commit
+
         def assigned(_: Consumer, partitions: list[TopicPartition]) -> None:
-            if on_assigned is None or not partitions or reader._is_closing:
+            if on_assigned is None or reader._is_closing:
                 return
-            # Waits until no transaction holds an offset of these partitions any more: what stands below is final.
-            reader.consumer.committed(partitions, timeout=ASK_WITHIN_S)
+            if partitions:
+                # Waits until no transaction holds an offset of these partitions any more: what stands below is final.
+                reader.consumer.committed(partitions, timeout=ASK_WITHIN_S)
             on_assigned([partition.partition for partition in partitions])
 
-        reader.consumer.subscribe([topic], on_assign=assigned)
+        reader.consumer.subscribe([topic], on_assign=assigned, on_revoke=given_up, on_lost=given_up)
         return reader
 
     @classmethod
@@ -104,17 +115,24 @@ class KafkaReader:
             UnavailableError: Kafka cannot be reached, or the topic is not there yet.
             DataError: the topic has not the partitions, or no more the records, from which reading goes on.
         """
-        with named(self._servers):
-            messages = self.consumer.consume(most, timeout_s)
-        if not messages:
+        give_up = time.monotonic() + timeout_s
+        self._found.clear()
+        while len(self._found) < most:
+            asked = min(_PIECE, most - len(self._found))
+            with named(self._servers):
+                messages = self.consumer.consume(asked, max(give_up - time.monotonic(), 0.0))
+            for message in messages:
+                if message.error() is not None:
+                    self._refuse(message)
+            self._found += self._records(messages)
+            if len(messages) < asked:
+                break
+        if self._found:
+            self._trouble, self._heard_at = None, time.monotonic()
+        else:
             self._prove_partitions()
             self._look_after_trouble()
-            return ()
-        self._trouble, self._heard_at = None, time.monotonic()
-        for message in messages:
-            if message.error() is not None:
-                self._refuse(message)
-        return self._records(messages)
+        return tuple(self._found)
 
     def positions(self) -> Offsets:
         """Where its partitions go on after all it has read, past the marks that transactions leave behind."""

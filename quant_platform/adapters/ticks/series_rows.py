@@ -66,6 +66,8 @@ def _scalar(hint: Any) -> type[Any]:
 
 
 def _joined_labels(columns: Sequence[Labels]) -> Labels:
+    if all(column.names is columns[0].names for column in columns):
+        return Labels(np.concatenate([column.codes for column in columns]), columns[0].names)
     numbers: dict[str, int] = {}
     codes = []
     for column in columns:

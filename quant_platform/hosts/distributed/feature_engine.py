@@ -5,6 +5,7 @@ from itertools import groupby
 
 import structlog
 
+from quant_platform.domain.depth_json import DepthColumns
 from quant_platform.domain.instruments import SymbolTable
 from quant_platform.domain.record_columns import bar_batch, enriched_records, tick_batch
 from quant_platform.domain.records import BAR, CLOCK, TICK, BarsRecord, ClockRecord, Reader, TickAsRead, encode
@@ -20,6 +21,7 @@ from quant_platform.hosts.health import Health
 from quant_platform.hosts.options import ServiceOptions
 from quant_platform.hosts.strategies import load_strategy
 from quant_platform.hosts.warm import warm_kernels
+from quant_platform.hosts.warm_readers import warm_readers
 from quant_platform.ports.bus import Bus, GroupReader, Record, TransactionalWriter
 from quant_platform.services.feature_engine.engine import FeatureEngine
 
@@ -53,6 +55,7 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
             depth=settings.feed.depth,
         )
         warm_kernels()
+        warm_readers()
         process.run(service, health, stop)
 
 
@@ -146,18 +149,21 @@ class FeatureEngineService:
 
     def _take(self, records: Sequence[Record]) -> None:
         entries = [entry for entry in self._intake.read(records) if entry.content is not None]
+        depth = self._intake.depth
         for is_bar, run in groupby(entries, key=_is_bar):
             if is_bar:
                 for record, content in run:
                     self._insert(record, content)
             else:
-                self._enrich(list(run))
+                depth = self._enrich(list(run), depth)
         self._passed_on += len(entries)
 
-    def _enrich(self, entries: Sequence[Read]) -> None:
+    def _enrich(self, entries: Sequence[Read], depth: DepthColumns) -> DepthColumns:
+        """Enrich ticks, and pass clocks on between them. Gives the depth that is left after that of these ticks."""
         ticks = [entry.content for entry in entries if entry.record.kind == TICK]
         numbers = [self._table.add(tick.symbol) for tick in ticks]
-        batch = self._engine.on_ticks(tick_batch(ticks, numbers, LEVELS if self._depth else 0))
+        own, left = depth.split(len(ticks))
+        batch = self._engine.on_ticks(tick_batch(ticks, numbers, own, LEVELS if self._depth else 0))
         enriched = zip(numbers, enriched_records(ticks, batch), strict=True)
         for record, _ in entries:
             if record.kind == TICK:
@@ -169,6 +175,7 @@ class FeatureEngineService:
                 self._send(record, value)
             else:
                 self._send(record, record.value)
+        return left
 
     def _insert(self, record: Record, content: BarsRecord) -> None:
         number = self._table.add(content.symbol)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import structlog
 
-from quant_platform.domain.depth_json import are_plain, plain
+from quant_platform.domain.depth_json import DepthColumns, plain, read_depth
 from quant_platform.domain.errors import DataError
 from quant_platform.domain.instruments import full_symbol
 from quant_platform.domain.nse_calendar import FIRST_DAY
@@ -29,9 +29,11 @@ from quant_platform.hosts.health import Health
 from quant_platform.ports.bus import Offsets, Record, RecordWriter
 
 _MARKET = frozenset({TickAsRead, EnrichedAsRead, FeaturesRecord, BarsRecord, ClockRecord, GreeksRecord})
+_TICKS = frozenset({TickAsRead, EnrichedAsRead, FeaturesRecord})
 _WHOLE: dict[type[Any], Reader] = {TickAsRead: Reader(TickRecord), EnrichedAsRead: Reader(EnrichedRecord)}
 """How a record is read whose depth is not plain."""
-_FIRST_NS = midnight_ns(FIRST_DAY)
+FIRST_NS = midnight_ns(FIRST_DAY)
+"""Stamps before it are before the exchange calendar begins, and no core can take them."""
 
 _log = structlog.get_logger(__name__)
 
@@ -57,6 +59,8 @@ class Intake:
         self._writer = writer
         self._health = health
         self._symbols: set[str] = set()  # that are well spelled
+        self.depth: DepthColumns = read_depth([])[0]
+        """Of the ticks that the last :meth:`read` could read, row by row."""
 
     def read(self, records: Iterable[Record]) -> list[Read]:
         """Every record with its content, in order; those without go to the dead letters."""
@@ -70,16 +74,15 @@ class Intake:
                 content: Any = Unreadable(self._doubt(record))
             else:
                 content = reader.read(record.value)
-            if type(content) in _WHOLE and content.symbol in symbols and content.ts >= _FIRST_NS:
-                with_depth.append(len(found))  # as nearly all are
-            else:
+            schema = type(content)
+            if schema not in _TICKS or content.symbol not in symbols or content.ts < FIRST_NS:  # as hardly any are
                 content = self._judged(content)
                 if type(content) is Unreadable:
                     unreadable.append(len(found))
-                elif type(content) in _WHOLE:
-                    with_depth.append(len(found))
+            if type(content) in _WHOLE:
+                with_depth.append(len(found))
             found.append(new(Read, (record, content)))
-        unreadable += _made_plain(found, with_depth)
+        unreadable += self._read_depth(found, with_depth)
         for place in sorted(unreadable):
             record, content = found[place]
             self.set_aside(record, content.reason)
@@ -103,7 +106,7 @@ class Intake:
         """What was understood, or why no core can take it."""
         if type(content) not in _MARKET:
             return content
-        if content.ts < _FIRST_NS:
+        if content.ts < FIRST_NS:
             return Unreadable(f"time {content.ts} is before {FIRST_DAY}, where the exchange calendar begins")
         symbol = getattr(content, "symbol", None)
         if symbol is not None and symbol not in self._symbols:
@@ -115,26 +118,35 @@ class Intake:
             self._symbols.add(symbol)
         return content
 
+    def _read_depth(self, found: list[Read], places: Sequence[int]) -> list[int]:
+        """Make columns of the depths, and plain those that another program wrote in its own way.
+
+        Returns:
+            The places of records whose depth cannot be read.
+        """
+        depths = [found[place].content.depth for place in places]
+        self.depth, is_plain = read_depth(depths)
+        if is_plain.all():
+            return []
+        unreadable = []
+        for row in np.flatnonzero(~is_plain).tolist():
+            record, content = found[places[row]]
+            whole = _WHOLE[type(content)].read(record.value)
+            if type(whole) is Unreadable:
+                unreadable.append(places[row])
+                found[places[row]] = Read(record, whole)
+            else:
+                content.depth = plain(whole.depth)
+        contents = [found[place].content for place in places]
+        self.depth, _ = read_depth([content.depth for content in contents if type(content) is not Unreadable])
+        return unreadable
+
     def _doubt(self, record: Record) -> str:
         if len(record.value) > MAX_RECORD_BYTES:
             return f"{len(record.value)} bytes are too many: a record has at most {MAX_RECORD_BYTES}"
         if record.schema != SCHEMA_VERSION:
             return f"schema {record.schema} is not known: this program reads {SCHEMA_VERSION}"
         return f"kind {record.kind!r} is not known: this topic carries {', '.join(self._readers)}"
-
-
-def _made_plain(found: list[Read], places: Sequence[int]) -> list[int]:
-    """Read depths that another program wrote in its own way; gives the places of those that cannot be read."""
-    unreadable = []
-    for row in np.flatnonzero(~are_plain([found[place].content.depth for place in places])).tolist():
-        record, content = found[places[row]]
-        whole = _WHOLE[type(content)].read(record.value)
-        if type(whole) is Unreadable:
-            unreadable.append(places[row])
-            found[places[row]] = Read(record, whole)
-        else:
-            content.depth = plain(whole.depth)
-    return unreadable
 
 
 def following(records: Sequence[Record]) -> Offsets:

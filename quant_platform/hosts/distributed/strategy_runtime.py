@@ -25,7 +25,8 @@ from quant_platform.domain.topics import ENRICHED_TICKS, ORDER_EVENTS
 from quant_platform.hosts import process
 from quant_platform.hosts.config import Settings
 from quant_platform.hosts.distributed import connections
-from quant_platform.hosts.distributed.intake import Intake, count_read
+from quant_platform.hosts.distributed.enriched_intake import EnrichedIntake
+from quant_platform.hosts.distributed.intake import count_read
 from quant_platform.hosts.distributed.lookups import LookupWriter
 from quant_platform.hosts.distributed.order_events import order_events
 from quant_platform.hosts.faults import fault_point
@@ -33,17 +34,20 @@ from quant_platform.hosts.health import Health
 from quant_platform.hosts.options import ServiceOptions
 from quant_platform.hosts.strategies import load_strategy
 from quant_platform.hosts.warm import warm_kernels
+from quant_platform.hosts.warm_readers import warm_readers
 from quant_platform.ports.bus import Bus, Record, RecordReader, RecordWriter
 from quant_platform.ports.ledger_store import OutboxRow, RunRequest, RunStart, RunSummary
 from quant_platform.protocol.upstox.paths import API_HOST
 from quant_platform.services.strategy_runtime.runtime import StrategyRuntime
 from quant_platform.services.strategy_runtime.schema import DEFAULT_CAPITAL, TradingSettings
 from quant_platform.services.strategy_runtime.strategy import Strategy
-from quant_platform.services.strategy_runtime.stream import TradingStream
+from quant_platform.services.strategy_runtime.stream import Ticks, TradingStream
 
 SHARED_PARAMETERS = ("rsi_period", "sma_period")
 """Parameters of the features, which all portfolios on one feed share."""
 MOST = 5000
+PIECE = 1000
+"""Records that become columns at a time, before the next ones push them out of the processor's cache."""
 WAIT_S = 0.02
 FAR_AHEAD = 20_000
 """Records of one partition that may wait for the others' clocks; beyond, it is not read on."""
@@ -98,6 +102,7 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
             return connections.postgres(settings, health.waiting)
 
         warm_kernels()
+        warm_readers()
         bus = connections.kafka(settings)
         process.run(StrategyRuntimeService(bus, open_ledger, health, lookups, plan, over), health, stop)
 
@@ -190,7 +195,7 @@ class StrategyRuntimeService:
         self._committed, self._committed_at = self._stream.watermark, time.monotonic()
         self._writer: RecordWriter = self._bus.writer()
         self._closing.append(self._writer.close)
-        self._intake = Intake(_READERS, self._writer, self._health)
+        self._intake = EnrichedIntake(_READERS, self._writer, self._health)
         self._reader: RecordReader = self._bus.reader(ENRICHED_TICKS.name, places)
         self._closing.append(self._reader.close)
         self._has_events = True  # an earlier process may have left some
@@ -205,16 +210,12 @@ class StrategyRuntimeService:
 
     def process(self) -> None:
         """Merge, and have the core take what the clocks let go."""
-        for record, content in self._intake.read(self._records):
-            place = record.partition, record.offset
-            if content is None:
-                self._stream.pass_over(*place, 0)
-            elif record.kind == TICK:
-                self._stream.add_tick(*place, content)
-            elif record.kind == CLOCK:
-                self._stream.add_clock(*place, content)
-            else:
-                self._stream.pass_over(*place, content.ts)
+        for start in range(0, len(self._records), PIECE):
+            records = self._records[start : start + PIECE]
+            columns, which, others = self._intake.read(records)
+            places = [(record.partition, record.offset) for record in records]
+            ticks = Ticks(columns, self._intake.names, which)
+            self._stream.add(places, ticks, [content for _, content in others])
         live = self._plan.live
         self._stream.process(time.time_ns() - round(self._plan.max_data_age_s * NS_PER_SECOND) if live else 0)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import Counter
 
+from quant_platform.domain.depth_json import read_depth
 from quant_platform.domain.instruments import SymbolTable
 from quant_platform.domain.record_columns import bar_rows, tick_batch, tick_records
 from quant_platform.domain.records import BAR, CLOCK, TICK, BarsRecord, ClockRecord, encode
@@ -118,7 +119,8 @@ class TickStream:
             self._table.add(record.symbol)
         if written.ticks:
             numbers = [self._table.number(record.symbol) for record in written.ticks]
-            batch = tick_batch(written.ticks, numbers, self._normaliser.levels)
+            depth, _ = read_depth([record.depth for record in written.ticks])
+            batch = tick_batch(written.ticks, numbers, depth, self._normaliser.levels)
             self._admission.on_ticks(batch)
             self._normaliser.carry(batch)
             self.newest = max(self.newest, int(batch.ts.max()))

@@ -1,13 +1,14 @@
 """What is stored, in the units of files and tables (rupees, shares, ns UTC): from batches and from records."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quant_platform.domain.enriched_json import EnrichedColumns
 from quant_platform.domain.money import PAISE_PER_RUPEE
-from quant_platform.domain.records import BarsRecord, FeaturesRecord, GreeksRecord
-from quant_platform.domain.ticks import EnrichedBatch
+from quant_platform.domain.records import BarsRecord, GreeksRecord
+from quant_platform.domain.ticks import AGGRESSOR_CODES, EnrichedBatch
 from quant_platform.ports.series_store import CandleRows, GreeksRows, Labels, TickRows
 
 Columns = dict[str, NDArray[np.generic]]
@@ -53,37 +54,31 @@ def _rupees(paise: NDArray[np.int32]) -> NDArray[np.float64]:
     return paise / np.float64(PAISE_PER_RUPEE)
 
 
-def tick_rows(records: Sequence[FeaturesRecord]) -> TickRows:
-    """Rows of ``ticks``: every record as it came, late and out-of-session ones included (``flags`` tells them)."""
-    return TickRows(
-        _integers(record.ts for record in records),
-        Labels.of(record.symbol for record in records),
-        _integers(record.seq for record in records),
-        _numbers(record.ltp for record in records),
-        _integers(record.volume for record in records),
-        _numbers(record.vwap for record in records),
-        _numbers(record.rsi for record in records),
-        _numbers(record.obi for record in records),
-        _numbers(record.sma for record in records),
-        _numbers(record.spread for record in records),
-        Labels.of(record.aggressor for record in records),
-        np.array([record.flags for record in records], np.uint8),
-    )
+def tick_rows(columns: EnrichedColumns, names: Sequence[str]) -> TickRows:
+    """Rows of ``ticks``: every record as it came, late and out-of-session ones included (``flags`` tells them).
+
+    Args:
+        columns: of the records.
+        names: of the symbols, by the numbers that stand there.
+    """
+    symbol, aggressor = Labels(columns.symbol, names), Labels(columns.aggressor.astype(np.int32), AGGRESSOR_CODES)
+    features = (columns.vwap, columns.rsi, columns.obi, columns.sma, columns.spread)
+    return TickRows(columns.ts, symbol, columns.seq, columns.ltp, columns.volume, *features, aggressor, columns.flags)
 
 
 def greeks_rows(records: Sequence[GreeksRecord]) -> GreeksRows:
     """Rows of ``option_greeks``, one a record."""
     return GreeksRows(
-        _integers(record.ts for record in records),
-        Labels.of(record.symbol for record in records),
-        _numbers(record.ltp for record in records),
-        _numbers(record.iv for record in records),
-        _numbers(record.delta for record in records),
-        _numbers(record.gamma for record in records),
-        _numbers(record.theta for record in records),
-        _numbers(record.vega for record in records),
-        _numbers(record.rho for record in records),
-        _numbers(record.oi for record in records),
+        _integers([record.ts for record in records]),
+        Labels.of([record.symbol for record in records]),
+        _numbers([record.ltp for record in records]),
+        _numbers([record.iv for record in records]),
+        _numbers([record.delta for record in records]),
+        _numbers([record.gamma for record in records]),
+        _numbers([record.theta for record in records]),
+        _numbers([record.vega for record in records]),
+        _numbers([record.rho for record in records]),
+        _numbers([record.oi for record in records]),
     )
 
 
@@ -91,20 +86,20 @@ def candle_rows(records: Sequence[BarsRecord]) -> CandleRows:
     """Rows of ``candles_1m``: the bars of all records, those of warm-up and of repair alike."""
     bars = [bar for record in records for bar in record.bars]
     return CandleRows(
-        _integers(bar.ts for bar in bars),
-        Labels.of(record.symbol for record in records for _ in record.bars),
-        _numbers(bar.open for bar in bars),
-        _numbers(bar.high for bar in bars),
-        _numbers(bar.low for bar in bars),
-        _numbers(bar.close for bar in bars),
-        _integers(bar.volume for bar in bars),
+        _integers([bar.ts for bar in bars]),
+        Labels.of([record.symbol for record in records for _ in record.bars]),
+        _numbers([bar.open for bar in bars]),
+        _numbers([bar.high for bar in bars]),
+        _numbers([bar.low for bar in bars]),
+        _numbers([bar.close for bar in bars]),
+        _integers([bar.volume for bar in bars]),
     )
 
 
-def _integers(values: Iterable[int]) -> NDArray[np.int64]:
-    return np.fromiter(values, np.int64)
+def _integers(values: list[int]) -> NDArray[np.int64]:
+    return np.array(values, np.int64)
 
 
-def _numbers(values: Iterable[float | None]) -> NDArray[np.float64]:
+def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
     """NaN where there is none."""
-    return np.array(list(values), np.float64)
+    return np.array(values, np.float64)

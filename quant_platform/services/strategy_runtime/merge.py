@@ -8,17 +8,11 @@ function of what the partitions hold, not of when or in which pieces it was read
 
 from collections import deque
 from collections.abc import Mapping
-from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
-
-class _Waiting(NamedTuple):
-    """A record that no clock has let go yet."""
-
-    effective: int  # ns UTC
-    symbol: str
-    offset: int
-    content: Any  # None for what only moves time
+_Waiting = tuple[int, str, int, int, Any]
+"""A record that no clock has let go yet: effective time (ns UTC), symbol, offset, partition, and its content, None for
+what only moves time. In this order it is sorted by, and never as far as to the content."""
 
 
 class _Partition:
@@ -54,7 +48,7 @@ class Merge:
     def following(self) -> dict[int, int]:
         """Partition → offset of the first record that was not let go: from here on it has to be read again."""
         return {
-            number: partition.waiting[0].offset if partition.waiting else partition.following
+            number: partition.waiting[0][2] if partition.waiting else partition.following
             for number, partition in self._partitions.items()
         }
 
@@ -81,10 +75,9 @@ class Merge:
             content: what is let go.
         """
         partition = self._partitions[number]
-        effective = max(ts, partition.floor)
-        partition.floor = effective
+        partition.floor = max(partition.floor, ts)
         partition.following = offset + 1
-        partition.waiting.append(_Waiting(effective, symbol, offset, content))
+        partition.waiting.append((partition.floor, symbol, offset, number, content))
 
     def add_clock(self, number: int, offset: int, ts: int, content: Any = None) -> None:
         """Take a clock: what follows in its partition belongs after ``ts`` (ns UTC).
@@ -106,7 +99,7 @@ class Merge:
         gone: list[_Waiting] = []
         for partition in self._partitions.values():
             waiting = partition.waiting
-            while waiting and waiting[0].effective <= self._watermark:
+            while waiting and waiting[0][0] <= self._watermark:
                 gone.append(waiting.popleft())
-        gone.sort(key=itemgetter(0, 1, 2))
-        return [record.content for record in gone if record.content is not None]
+        gone.sort()
+        return [record[4] for record in gone if record[4] is not None]

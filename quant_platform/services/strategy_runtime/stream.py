@@ -1,25 +1,36 @@
 """The runtime behind a bus: partitions of enriched ticks in, one ordered stream through the core, and its state."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import count
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from quant_platform.domain.enriched_json import EnrichedColumns
 from quant_platform.domain.errors import LedgerError
 from quant_platform.domain.instruments import SymbolTable
 from quant_platform.domain.record_columns import enriched_batch
-from quant_platform.domain.records import ClockRecord, EnrichedAsRead
+from quant_platform.domain.records import ClockRecord
 from quant_platform.domain.session import ist_date, session_on
-from quant_platform.domain.ticks import LATE, LEVELS, NOT_FED, EnrichedBatch, TickBatch
+from quant_platform.domain.ticks import LATE, LEVELS, NOT_FED, EnrichedBatch
 from quant_platform.services.strategy_runtime.merge import Merge
 from quant_platform.services.strategy_runtime.runtime import StrategyRuntime
+from quant_platform.services.strategy_runtime.waiting import WaitingRows, rows_of
 
 COUNTS_FROM = 0
 """The partition whose clocks carry the market's counters: every partition has the same clocks."""
 
 Counts = tuple[int, int]
+
+
+class Ticks(NamedTuple):
+    """Enriched ticks among records of the bus."""
+
+    columns: EnrichedColumns  # of the ticks, in order
+    names: Sequence[str]  # symbols, by the numbers in the columns; from call to call only more of them
+    which: NDArray[np.bool_]  # of all records, those that are ticks
 
 
 class TradingStream:
@@ -50,6 +61,8 @@ class TradingStream:
         self._counted_before = counted_before
         self._seen = {"ticks": 0, "late": 0, "duplicates": 0, "implausible": 0}
         self._merge = Merge({})
+        self._waiting = WaitingRows()
+        self._numbers = np.zeros(0, np.int32)  # in the table, of the names that ticks come with
         self._close_ns = 0  # end of the session under way; 0: none is
         self._passed_ns = 0  # market time that the core knows of
         self.is_over = False
@@ -57,6 +70,7 @@ class TradingStream:
     def begin(self, start: Mapping[int, int], watermark: int) -> None:
         """Name the partitions, where each is read from, and the market time (ns UTC) that everything before bears."""
         self._merge = Merge(start, watermark)
+        self._waiting = WaitingRows()
         self._passed_ns = watermark
 
     @property
@@ -78,17 +92,38 @@ class TradingStream:
         """Partitions of which more records than this wait for the clocks of others."""
         return self._merge.far_ahead(most)
 
-    def add_tick(self, partition: int, offset: int, tick: EnrichedAsRead) -> None:
-        """A partition's next record: a tick."""
-        self._merge.add(partition, offset, tick.ts, tick.symbol, tick)
+    def add(self, places: Sequence[tuple[int, int]], ticks: Ticks, others: Iterable[Any]) -> None:
+        """Take the next records of partitions.
 
-    def add_clock(self, partition: int, offset: int, clock: ClockRecord) -> None:
-        """A partition's next record: a clock."""
-        self._merge.add_clock(partition, offset, clock.ts, clock if partition == COUNTS_FROM else None)
+        Args:
+            places: partition and offset of each.
+            ticks: those that are enriched ticks.
+            others: those that are not, in order: a clock, a record that does not concern trading, or None for one that
+                nobody could read.
+        """
+        columns, names = ticks.columns, ticks.names
+        first = self._keep(ticks) if columns.ts.size else 0
+        stamped = zip(columns.ts.tolist(), map(names.__getitem__, columns.symbol.tolist()), count(first), strict=False)
+        rest, merge = iter(others), self._merge
+        for (partition, offset), is_tick in zip(places, ticks.which.tolist(), strict=True):
+            if is_tick:
+                ts, symbol, row = next(stamped)
+                merge.add(partition, offset, ts, symbol, row)
+            else:
+                self._add_other(partition, offset, next(rest))
 
-    def pass_over(self, partition: int, offset: int, ts: int) -> None:
-        """A partition's next record: one that does not concern trading."""
-        self._merge.add(partition, offset, ts, "", None)
+    def _keep(self, ticks: Ticks) -> int:
+        """Keep ticks until the clocks let them go; gives the number of the first one's row."""
+        unknown = ticks.names[self._numbers.size :]
+        if unknown:
+            self._numbers = np.append(self._numbers, np.array([self._number(name) for name in unknown], np.int32))
+        return self._waiting.add(enriched_batch(ticks.columns, self._numbers[ticks.columns.symbol], self._levels))
+
+    def _add_other(self, partition: int, offset: int, content: Any) -> None:
+        if type(content) is ClockRecord:
+            self._merge.add_clock(partition, offset, content.ts, content if partition == COUNTS_FROM else None)
+        else:
+            self._merge.add(partition, offset, 0 if content is None else content.ts, "", None)
 
     def process(self, stale_before: int = 0) -> None:
         """Take all that the clocks have let go, and let time pass to them.
@@ -101,9 +136,8 @@ class TradingStream:
         for clock in released:
             if type(clock) is ClockRecord:
                 self._count(clock)
-        ticks = [tick for tick in released if type(tick) is EnrichedAsRead]
-        if ticks:
-            self._take(ticks, stale_before)
+        if rows := [row for row in released if type(row) is int]:
+            self._take(self._waiting.take(rows), stale_before)
         if self._merge.watermark > before:
             self._pass_time(self._merge.watermark)
 
@@ -114,14 +148,13 @@ class TradingStream:
         self._seen["implausible"] = clock.implausible - self._counted_before[1]
         self.is_over = clock.last
 
-    def _take(self, ticks: Sequence[EnrichedAsRead], stale_before: int) -> None:
-        batch = enriched_batch(ticks, [self._number(tick.symbol) for tick in ticks], self._levels)
-        self._seen["ticks"] += len(ticks)
+    def _take(self, batch: EnrichedBatch, stale_before: int) -> None:
+        self._seen["ticks"] += batch.ticks.ts.size
         self._seen["late"] += int(np.count_nonzero(batch.ticks.flags & LATE))
         while batch.ticks.ts.size:
             stop = self._end_of_session(batch)
-            self._runtime.on_ticks(_rows(batch, slice(0, stop)), stale_before)
-            batch = _rows(batch, slice(stop, None))
+            self._runtime.on_ticks(rows_of(batch, slice(0, stop)), stale_before)
+            batch = rows_of(batch, slice(stop, None))
             if batch.ticks.ts.size:
                 self._pass_time(self._close_ns)
 
@@ -183,8 +216,3 @@ class TradingStream:
         self._close_ns = stored["close_ns"]
         self.is_over = stored["is_over"]
         self._runtime.restore(stored["runtime"])
-
-
-def _rows(batch: EnrichedBatch, rows: slice) -> EnrichedBatch:
-    ticks = TickBatch._make(column[rows] for column in batch.ticks)
-    return EnrichedBatch._make((ticks, *(column[rows] for column in batch[1:])))

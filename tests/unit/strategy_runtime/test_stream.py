@@ -4,9 +4,10 @@ from datetime import date, timedelta
 
 import pytest
 
-from quant_platform.domain.records import ClockRecord, EnrichedAsRead
+from quant_platform.domain.enriched_json import KnownSymbols, read_enriched
+from quant_platform.domain.records import ClockRecord, EnrichedAsRead, encode
 from quant_platform.domain.ticks import OUT_OF_SESSION
-from quant_platform.services.strategy_runtime.stream import TradingStream
+from quant_platform.services.strategy_runtime.stream import Ticks, TradingStream
 
 from .rig import DAY, Rig, stamp
 
@@ -16,6 +17,13 @@ NEXT_DAY = DAY + timedelta(days=1)
 def tick(at: str, day: date = DAY, *, in_session: bool = True) -> EnrichedAsRead:
     flags = 0 if in_session else OUT_OF_SESSION
     return EnrichedAsRead("NSE_EQ:A", stamp(at, day), 1, 100.0, 10, None, None, None, None, None, "N", flags)
+
+
+def ticks_of(record: EnrichedAsRead | ClockRecord) -> Ticks:
+    known = KnownSymbols()
+    known.add(["NSE_EQ:A"])
+    columns, which = read_enriched([encode(record)], known)
+    return Ticks(columns.select(which), known.names, which)
 
 
 COMES_LATE: list[EnrichedAsRead | ClockRecord] = [
@@ -35,10 +43,7 @@ def test_a_tick_that_comes_after_the_close_of_its_session_does_not_open_it_again
     stream = TradingStream(rig.runtime, rig.table, lambda _: False, depth=False)
     stream.begin({0: 0}, 0)
     for offset, record in enumerate(COMES_LATE):
-        if isinstance(record, ClockRecord):
-            stream.add_clock(0, offset, record)
-        else:
-            stream.add_tick(0, offset, record)
+        stream.add([(0, offset)], ticks_of(record), [] if isinstance(record, EnrichedAsRead) else [record])
         if offset % at_once == at_once - 1:
             stream.process()
     stream.process()

@@ -98,7 +98,7 @@ def machine() -> str:
     memory = psutil.virtual_memory().total / (1 << 30)
     return (
         f"Newest rows: {date.today():%-d %B %Y}, {model}, {os.cpu_count()} processors, {memory:.0f} GiB, "  # noqa: DTZ011
-        f"Python {platform.python_version()}."
+        f"Python {platform.python_version()}; load average {os.getloadavg()[0]:.0f} at the end."
     )
 
 

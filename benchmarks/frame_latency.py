@@ -43,12 +43,12 @@ class Replies(NamedTuple):
     decided: list[bool]  # whether it brought an order about
 
 
-def frames(session: Session, count: int) -> list[bytes]:
-    """The session's first ticks as the feed sends them, one a frame."""
+def frames(session: Session) -> list[bytes]:
+    """The session's ticks as the feed sends them, one a frame."""
     keys = [instrument_for(name).instrument_key for name in session.table().names]
     ticks = session.columns()
     written = []
-    for i in range(count):
+    for i in range(session.ticks):
         frame = wire.FeedResponse(type=wire.live_feed, currentTs=int(ticks.ts[i]) // NS_PER_MS)
         body = frame.feeds[keys[ticks.symbol[i]]].fullFeed.marketFF
         body.ltpc.ltp = ticks.ltp[i] / 100
@@ -108,8 +108,8 @@ class Stopwatch:
 
 def measure(run: Run) -> Iterator[Figure]:
     """Microseconds; the frames of all rounds together, the first tenth of each left out as its warm-up."""
-    session = Session(run.size(2_000_000, 100_000), 10)
-    payloads = frames(session, run.size(100_000, 20_000))
+    session = Session(run.size(100_000, 20_000), 10)
+    payloads = frames(session)
     trade(session, payloads[:2000])
     rounds = []
     for _ in range(min(run.rounds, 3)):

@@ -51,8 +51,11 @@ def warm_kernels() -> int:
     bars.open[0] = bars.high[0] = bars.low[0] = bars.close[0] = 10_000
     features.on_bars(bars, anew=True)
     processing_order(np.array([1, 0]), np.array([1, 0], np.int32))
-    Normaliser(table, {}).ticks(b"")
-    runtime.on_ticks(features.on_ticks(admission.on_ticks(rising_and_falling(opens)).ticks))
+    ticks = rising_and_falling(opens)
+    normaliser = Normaliser(table, {})
+    normaliser.ticks(b"")
+    normaliser.carry(ticks)
+    runtime.on_ticks(features.on_ticks(admission.on_ticks(ticks).ticks))
     if session is not None:
         runtime.on_clock(session.last_close_ns)
     return runtime.orders

@@ -8,13 +8,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from quant_platform.domain.errors import StrategyError, UsageError
+from quant_platform.domain.money import paise_from_rupees
 from quant_platform.hosts.options import SweepOptions
 from quant_platform.research import sweep
+from tests.golden.test_golden_files import ENTRIES, name_of
 from tests.integration.sweep_rig import CAPITAL, assert_each_set_is_its_backtest, depth_file, second_day, swept
 
 GRID = {"rsi_entry": "50,55", "rsi_exit": "40,45", "rsi_period": "5,14", "max_positions": "1,10"}
@@ -79,15 +82,15 @@ def test_a_strategy_with_a_memory_is_swept_too(depth: Path, tmp_path: Path, caps
     assert_each_set_is_its_backtest(capsys, told, [depth], list(grid), **mine)
 
 
+@pytest.mark.parametrize("entry", ENTRIES, ids=name_of)
 def test_the_known_answers_come_out_of_a_sweep(
-    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], entry: dict[str, Any]
 ) -> None:
-    answers = json.loads((shared_data / "golden.json").read_text("utf-8"))
-    entry = next(e for e in answers if e["file"] == "ticks_depth_synthetic.parquet" and not e["set"])
-    data, capital = shared_data / entry["file"], entry["capital"] * 100
-    told = swept(capsys, [data], tmp_path / "r.parquet", swept={"max_positions": "9,10"}, capital=capital)
-    by_default = next(each for each in told["results"] if each["parameters"]["max_positions"] == 10)
-    assert {name: by_default[name] for name in entry["expect"]} == entry["expect"]
+    grid = {name: str(value) for name, value in entry["set"].items()} or {"max_positions": "10"}
+    capital = paise_from_rupees(entry["capital"])
+    told = swept(capsys, [shared_data / entry["file"]], tmp_path / "r.parquet", swept=grid, capital=capital)
+    [found] = told["results"]
+    assert {name: found[name] for name in entry["expect"]} == entry["expect"]
 
 
 def test_the_best_set_stands_first(depth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,11 +143,9 @@ def test_a_killed_worker_ends_the_sweep_with_a_cure(
         swept(capsys, [depth], tmp_path / "r.parquet", swept={"rsi_entry": "50,51"}, strategy=str(killing), workers=2)
 
 
-@pytest.mark.parametrize(
-    ("ending", "code", "kept"), [(signal.SIGINT, 130, {6}), (signal.SIGKILL, -signal.SIGKILL, {2, 4, 6})]
-)
+@pytest.mark.parametrize(("ending", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_a_stopped_or_killed_sweep_keeps_its_results_and_leaves_no_process(
-    depth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: signal.Signals, code: int, kept: set[int]
+    depth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: signal.Signals, code: int
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     results = tmp_path / "r.parquet"
@@ -153,7 +154,7 @@ def test_a_stopped_or_killed_sweep_keeps_its_results_and_leaves_no_process(
         strategy, 57, f"open({str(tmp_path / 'begun')!r}, 'w').close(); import time; time.sleep(99)"
     )
     process = subprocess.Popen(command(depth, slow, results), stderr=subprocess.PIPE, text=True)
-    wait_until((tmp_path / "begun").exists)
+    wait_until(lambda: (tmp_path / "begun").exists() and results.exists())
     workers = workers_of(process.pid)
     process.send_signal(ending)
     _, complaint = process.communicate(timeout=60)
@@ -161,7 +162,7 @@ def test_a_stopped_or_killed_sweep_keeps_its_results_and_leaves_no_process(
     assert "Traceback" not in complaint
     assert workers
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
-    assert pq.read_table(results).num_rows in kept  # of eight sets, run two by two
+    assert pq.read_table(results).num_rows in {2, 4, 6}  # of eight sets, run two by two
     failing_strategy(strategy, 99, "return")
     subprocess.run(command(depth, slow, results), check=True, stdout=subprocess.DEVNULL)
     assert not list(tmp_path.glob("quant-sweep-*"))

@@ -147,6 +147,31 @@ def test_a_frame_may_hold_more_entries_than_there_is_room_for_at_first() -> None
     assert batch.ltp.tolist() == [10_000 + 100 * number for number in range(len(numbers))]
 
 
+@pytest.mark.parametrize("between", range(8))
+def test_a_key_met_before_the_room_grew_is_not_taken_for_one_that_comes_twice(
+    monkeypatch: pytest.MonkeyPatch, between: int
+) -> None:
+    table = SymbolTable()
+    numbers = {f"NSE_EQ|INE{i:09d}": table.add(f"NSE_EQ:S{i:04d}") for i in range(FIRST_ROOM + 2)}
+    first, *others = numbers
+    core = Normaliser(table, numbers)
+
+    def frame(*keys: str) -> bytes:
+        made = wire.FeedResponse(type=wire.live_feed, currentTs=NOW_NS // NS_PER_MS)
+        for key in keys:
+            made.feeds[key].ltpc.ltp = 100.0
+        return made.SerializeToString()
+
+    def refuse(payload: bytes) -> bytes:
+        raise AssertionError(payload)
+
+    monkeypatch.setattr("quant_platform.services.ingestion.normalise.plain", refuse)
+    few, many = frame(first), frame(*others)
+    for payload in (*[few] * 5, many, *[frame(others[0])] * between, few):
+        core.ticks(payload)
+    assert core.counters.ticks == 5 + len(others) + between + 1
+
+
 def test_keys_that_share_a_place_in_the_table_are_told_apart() -> None:
     numbers = {f"K{i}": i for i in range(1000)}
     keys, scratch = keys_of(numbers), scratch_for(2000)

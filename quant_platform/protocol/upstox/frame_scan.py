@@ -227,8 +227,8 @@ def scan(frame: bytes, keys: Keys, scratch: Scratch, is_plain: bool) -> int:
 
     Args:
         frame: one binary message of the feed.
-        keys: of the entries that are wanted.
-        scratch: takes what the frame says.
+        keys: of the entries that are wanted; they bear the number of the scan that met them last.
+        scratch: takes what the frame says, and counts the scans: not older than its keys.
         is_plain: whether :func:`plain` wrote it, so that every text is known to be well-formed.
 
     Returns:

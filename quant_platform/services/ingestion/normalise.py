@@ -232,7 +232,7 @@ class Normaliser:
         self._table = table
         self._keys = keys
         self.levels = levels
-        self._known = keys_of({})
+        self._known = keys_of(keys)
         self._ranks = np.zeros(0, np.int32)
         self._last: NDArray[Any] = np.zeros(0, LAST)
         self._tally = np.zeros(_TALLY, np.int64)
@@ -309,7 +309,7 @@ class Normaliser:
         self._gather()
 
     def _make_room_for_entries(self, entries: int) -> None:
-        self._scratch = scratch_for(entries)
+        self._known, self._scratch = keys_of(self._keys), scratch_for(entries)  # together: they count scans
         self._work = np.zeros((_LINES, entries), np.int64)
         self._begin_block()
 

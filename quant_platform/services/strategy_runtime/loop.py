@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from quant_platform.domain.charges import total_charges
+from quant_platform.domain.charges import ChargeRates, total_charges
 from quant_platform.domain.orders import BUY, SELL, EventKind, Fill, Intent, Refusal, Trigger
 from quant_platform.domain.ticks import NOT_FED, NS_PER_MINUTE, integer
 from quant_platform.kernel import kernel
 from quant_platform.services.strategy_runtime import ledger, paper_exchange, risk
-from quant_platform.services.strategy_runtime.rules import Limits, SessionTimes, limits_in, times_in
-from quant_platform.services.strategy_runtime.state import NEVER, Depth, Tape
+from quant_platform.services.strategy_runtime.state import NEVER, Depth, Limits, SessionTimes, Tape
 
 ACCEPTED = int(EventKind.ACCEPTED)
 FILLED = int(EventKind.FILLED)
@@ -235,6 +234,31 @@ def _mark(account: Any, position: Any, ltp: int) -> None:
 
 
 @kernel
+def _limits_in(rules: Any) -> Limits:
+    """The limits of a record of :data:`RULES`."""
+    return Limits(
+        rules["position_size_bps"],
+        rules["max_positions"],
+        rules["risk_per_trade_bps"],
+        rules["latency_ns"],
+        rules["slippage_bps"],
+        rules["depth"] != 0,
+    )
+
+
+@kernel
+def _times_in(rules: Any) -> SessionTimes:
+    """The session times of a record of :data:`RULES`."""
+    square_off, close, until, rates = rules["square_off"], rules["close"], rules["entry_until"], rules["rates"]
+    return SessionTimes(
+        (square_off[0], square_off[1]),
+        (close[0], close[1]),
+        (until[0], until[1]),
+        ChargeRates(rates[0], rates[1], rates[2], rates[3], rates[4], rates[5], rates[6], rates[7]),
+    )
+
+
+@kernel
 def _process(
     account: Any,
     positions: Any,
@@ -295,34 +319,7 @@ def fire_timers(accounts: Any, positions: Any, events: Any, order: Any, classes:
         rules: one of :data:`~.state.RULES`.
         until: ns UTC.
     """
-    _fire(accounts[0], positions, events, order, classes, times_in(rules[0]), until)
-
-
-@kernel
-def keep_depth(
-    positions: Any,
-    standing_bid_price: Any,
-    standing_bid_qty: Any,
-    standing_ask_price: Any,
-    standing_ask_qty: Any,
-    symbols: Any,
-    bid_price: Any,
-    bid_qty: Any,
-    ask_price: Any,
-    ask_qty: Any,
-) -> None:
-    """Copy the depth that still stands out of the batch, which is about to go away."""
-    source = (bid_price, bid_qty, ask_price, ask_qty)
-    target = (standing_bid_price, standing_bid_qty, standing_ask_price, standing_ask_qty)
-    by_symbol = positions.size < symbols.size  # the shorter of two ways to every symbol's last depth
-    for k in range(positions.size if by_symbol else symbols.size):
-        symbol = k if by_symbol else integer(symbols[k])
-        row = positions[symbol]["depth_row"] - 1
-        if row >= 0:
-            positions[symbol]["depth_row"] = 0
-            for side in range(4):
-                for level in range(source[side].shape[1]):
-                    target[side][symbol, level] = source[side][row, level]
+    _fire(accounts[0], positions, events, order, classes, _times_in(rules[0]), until)
 
 
 @kernel
@@ -370,7 +367,7 @@ def process(  # noqa: D417 - the rest is named in one line
         tape_ts, tape_symbol, tape_ltp, tape_flags, tape_has_depth, bid_price, bid_qty, ask_price, ask_qty, enter, leave
     )
     standing = Depth(standing_bid_price, standing_bid_qty, standing_ask_price, standing_ask_qty)
-    limits, times = limits_in(rules[0]), times_in(rules[0])
+    limits, times = _limits_in(rules[0]), _times_in(rules[0])
     account = accounts[0]
     return _process(
         account, positions, events, order, classes, limits, times, standing, tape, start, stop, settle, decide

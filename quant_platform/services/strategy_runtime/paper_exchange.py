@@ -5,7 +5,7 @@ from typing import Any
 from quant_platform.domain.orders import BUY, Approved
 from quant_platform.domain.ticks import integer
 from quant_platform.kernel import kernel
-from quant_platform.services.strategy_runtime.rules import Limits
+from quant_platform.services.strategy_runtime.state import Limits
 
 
 @kernel
@@ -108,3 +108,30 @@ def price_of(limits: Limits, side: int, quantity: int, ltp: int, depth: Any, row
     else:
         value = walk(depth.bid_price, depth.bid_qty, row, quantity)
     return value if value > 0 else -1
+
+
+@kernel
+def keep_depth(
+    positions: Any,
+    standing_bid_price: Any,
+    standing_bid_qty: Any,
+    standing_ask_price: Any,
+    standing_ask_qty: Any,
+    symbols: Any,
+    bid_price: Any,
+    bid_qty: Any,
+    ask_price: Any,
+    ask_qty: Any,
+) -> None:
+    """Copy the depth that still stands out of the batch, which is about to go away."""
+    source = (bid_price, bid_qty, ask_price, ask_qty)
+    target = (standing_bid_price, standing_bid_qty, standing_ask_price, standing_ask_qty)
+    by_symbol = positions.size < symbols.size  # the shorter of two ways to every symbol's last depth
+    for k in range(positions.size if by_symbol else symbols.size):
+        symbol = k if by_symbol else integer(symbols[k])
+        row = positions[symbol]["depth_row"] - 1
+        if row >= 0:
+            positions[symbol]["depth_row"] = 0
+            for side in range(4):
+                for level in range(source[side].shape[1]):
+                    target[side][symbol, level] = source[side][row, level]

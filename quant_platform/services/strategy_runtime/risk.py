@@ -5,7 +5,7 @@ from typing import Any
 from quant_platform.domain.charges import ChargeRates, total_charges
 from quant_platform.domain.orders import BUY, SELL, Approved, Intent, Refusal
 from quant_platform.kernel import kernel
-from quant_platform.services.strategy_runtime.rules import Limits
+from quant_platform.services.strategy_runtime.state import Limits
 
 NOTHING = 0
 PRICE_ABOVE_BUDGET = int(Refusal.PRICE_ABOVE_BUDGET)

@@ -20,11 +20,20 @@ from quant_platform.domain.ticks import (
     trading_day,
 )
 from quant_platform.ports.ledger_store import EquityRow, LedgerBlock, OpenPosition
-from quant_platform.services.strategy_runtime import loop, risk
+from quant_platform.services.strategy_runtime import loop, paper_exchange, risk
 from quant_platform.services.strategy_runtime.journal import Journal
-from quant_platform.services.strategy_runtime.rules import NO_SESSION, limits_of, rules_of, session_times
 from quant_platform.services.strategy_runtime.schema import TradingSettings
-from quant_platform.services.strategy_runtime.state import ACCOUNT, NEVER, POSITION, Depth, Tape
+from quant_platform.services.strategy_runtime.state import (
+    ACCOUNT,
+    NEVER,
+    NO_SESSION,
+    POSITION,
+    Depth,
+    Tape,
+    limits_of,
+    rules_of,
+    session_times,
+)
 from quant_platform.services.strategy_runtime.strategy import (
     Booleans,
     Context,
@@ -175,7 +184,7 @@ class StrategyRuntime:
             if self._by_tick is not None:
                 self._ask_tick_by_tick(self._by_tick, tape, features, stale_before)
         if self._limits.depth:
-            loop.keep_depth(self._positions, *self._standing, tape.symbol, *tape[_TAPE_DEPTH])
+            paper_exchange.keep_depth(self._positions, *self._standing, tape.symbol, *tape[_TAPE_DEPTH])
 
     def on_clock(self, ts: int) -> None:
         """Let time pass without a tick: timers due up to ``ts`` (ns UTC) fire, stamped by the rule."""

@@ -7,8 +7,7 @@ import pytest
 
 from quant_platform.domain.orders import BUY, SELL
 from quant_platform.services.strategy_runtime import paper_exchange
-from quant_platform.services.strategy_runtime.rules import Limits
-from quant_platform.services.strategy_runtime.state import POSITION, Depth
+from quant_platform.services.strategy_runtime.state import POSITION, Depth, Limits
 
 NONE = (0, 0)
 WALKS = [

@@ -9,8 +9,7 @@ import pytest
 from quant_platform.domain.charges import rates_on
 from quant_platform.domain.orders import BUY, SELL, Intent, Refusal, Trigger
 from quant_platform.services.strategy_runtime import risk
-from quant_platform.services.strategy_runtime.rules import Limits
-from quant_platform.services.strategy_runtime.state import ACCOUNT, POSITION
+from quant_platform.services.strategy_runtime.state import ACCOUNT, POSITION, Limits
 from tests.golden.reference_charges import charges
 
 DAY = date(2025, 3, 10)

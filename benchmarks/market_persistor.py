@@ -109,7 +109,7 @@ def _read(count: int) -> tuple[EnrichedColumns, tuple[str, ...]]:
 
 def measure(run: Run) -> Iterator[Figure]:
     """Rows visible per second, in turns with all sizes of flush."""
-    count = run.size(800_000, 100_000)
+    count = run.size(800_000, 300_000)
     with stream.servers("kafka", "questdb") as environment:
         bus = stream.bus_of(environment)
         stream.publish(bus, ENRICHED_TICKS, stream.enriched(count))

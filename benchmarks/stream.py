@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import psutil
 from confluent_kafka import Consumer, TopicPartition
 
-from benchmarks.figure import quant
+from benchmarks.figure import Missing, quant
 from benchmarks.made_up import Session
 from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
 from quant_platform.domain.errors import UnavailableError
@@ -164,6 +164,7 @@ def watched(process: psutil.Process, done: Callable[[], int], end: int, count: i
 
     Raises:
         TimeoutError: it does not come to an end.
+        Missing: it came to it at once.
     """
     give_up = time.monotonic() + WITHIN_S
     first: tuple[int, float, float] | None = None
@@ -180,7 +181,7 @@ def watched(process: psutil.Process, done: Callable[[], int], end: int, count: i
             raise TimeoutError(f"{now:,} of {end:,} records were done within {WITHIN_S:g} s")
         time.sleep(LOOKS_EVERY_S)
     if first is None or first[0] >= end:
-        raise RuntimeError("the ticks were done before they could be measured: give more of them")
+        raise Missing("the ticks were done before they could be measured: give more of them")
     spent = used.user + used.system - first[2]
     return Cost(round(count * (1 - first[0] / end)), wall - first[1], spent, peak / (1 << 20))
 

@@ -27,7 +27,7 @@ WITHIN = 0.75
 
 
 class Missing(Exception):  # noqa: N818 - nothing went wrong
-    """Something that a figure needs is not there, on this machine or in this run; the message says what, and the cure."""
+    """Something that a figure needs is not there, on this machine or in this run; the message says what."""
 
 
 class Spent(NamedTuple):

@@ -1,6 +1,7 @@
 """strategy_runtime as a service: partitions merged, decided on and committed with their offsets in one transaction."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -31,6 +32,7 @@ from quant_platform.hosts.distributed.order_events import order_events
 from quant_platform.hosts.faults import fault_point
 from quant_platform.hosts.health import Health
 from quant_platform.hosts.options import ServiceOptions
+from quant_platform.hosts.results import percentiles_us
 from quant_platform.hosts.strategies import load_strategy
 from quant_platform.hosts.warm import warm_kernels
 from quant_platform.ports.bus import Bus, Record, RecordReader, RecordWriter
@@ -47,6 +49,7 @@ MOST = 5000
 WAIT_S = 0.02
 FAR_AHEAD = 20_000
 """Records of one partition that may wait for the others' clocks; beyond, it is not read on."""
+LATENCIES_KEPT = 10_000
 
 _READERS = {TICK: Reader(EnrichedAsRead), BAR: Reader(BarsRecord), CLOCK: Reader(ClockRecord)}
 
@@ -165,8 +168,9 @@ class StrategyRuntimeService:
         self._refusals = health.counter("quant_runtime_refusals_total", "Logged refusals", "reason")
         self._positions = health.gauge("quant_runtime_open_positions", "Open positions")
         self._latency = health.histogram(
-            "quant_runtime_tick_to_commit_seconds", "From a tick's stamp to the commit of its order, live"
+            "quant_runtime_tick_to_commit_seconds", "From a tick's receipt by the ingestor to the commit of its order"
         )
+        self._latencies_ns: deque[int] = deque(maxlen=LATENCIES_KEPT)
 
     # The steps.
 
@@ -263,7 +267,7 @@ class StrategyRuntimeService:
         self._ledger.commit(
             replace(
                 block,
-                counters=dict(self._stream.counters),
+                counters=self._counters(),
                 state=self._stream.snapshot(),
                 offsets={(ENRICHED_TICKS.name, number): offset for number, offset in following.items()},
                 outbox=[OutboxRow(ORDER_EVENTS.name, event.symbol, encode(event)) for event in events],
@@ -277,6 +281,11 @@ class StrategyRuntimeService:
         for event in events:
             self._tell(event)
 
+    def _counters(self) -> dict[str, int]:
+        """Of the run, with the latencies of the orders that this process has committed."""
+        found = zip(("latency_p50_us", "latency_p99_us"), percentiles_us(self._latencies_ns), strict=True)
+        return self._stream.counters | {name: round(value) for name, value in found if value is not None}
+
     def _send(self, rows: Sequence[OutboxRow]) -> None:
         for row in rows:
             self._writer.send(row.topic, row.key, row.value)
@@ -286,8 +295,7 @@ class StrategyRuntimeService:
     def _tell(self, event: OrderEvent) -> None:
         if event.what == "accepted":
             self._orders.labels(event.transaction_type).inc()
-            if self._plan.live:
-                self._latency.observe((time.time_ns() - event.ts) / NS_PER_SECOND)
+            self._measure(event.ts)
         elif event.what == "refused":
             self._refusals.labels(event.reason).inc()
         elif event.what == "intended":
@@ -295,3 +303,11 @@ class StrategyRuntimeService:
         _log.info(
             f"order {event.what}", tick=event.tick, order_id=event.order_id, symbol=event.symbol, reason=event.reason
         )
+
+    def _measure(self, ts: int) -> None:
+        """Note how long an order took, by the stamp (ns UTC) of the tick that it was decided on."""
+        received_ns = self._stream.received_at(ts)
+        if received_ns is not None:
+            took_ns = time.time_ns() - received_ns
+            self._latencies_ns.append(took_ns)
+            self._latency.observe(took_ns / NS_PER_SECOND)

@@ -28,7 +28,8 @@ MOST = 5000
 """Records a transaction: larger ones cost latency and save nothing more."""
 PIECE = 500
 """Records that are read, enriched and sent at a time, before the next ones push them out of the processor's cache."""
-WAIT_S = 0.05
+WAIT_S = 0.01
+"""An order waits for it, and then for the transaction."""
 
 _READERS = {TICK: Reader(TickAsRead), BAR: Reader(BarsRecord), CLOCK: Reader(ClockRecord)}
 

@@ -46,7 +46,7 @@ from quant_platform.services.strategy_runtime.stream import TradingStream
 SHARED_PARAMETERS = ("rsi_period", "sma_period")
 """Parameters of the features, which all portfolios on one feed share."""
 MOST = 5000
-WAIT_S = 0.02
+WAIT_S = 0.005
 FAR_AHEAD = 20_000
 """Records of one partition that may wait for the others' clocks; beyond, it is not read on."""
 LATENCIES_KEPT = 10_000

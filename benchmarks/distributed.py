@@ -33,9 +33,9 @@ from quant_platform.adapters.ticks.questdb_http import QuestdbHttp, address_of
 from quant_platform.domain.errors import UnavailableError
 from quant_platform.domain.session import session_on
 from quant_platform.domain.ticks import NS_PER_MS, NS_PER_SECOND, TickBatch
+from quant_platform.domain.topics import TOPICS
 from quant_platform.hosts.config import load_settings
 from quant_platform.hosts.distributed import connections, feature_engine, market_persistor
-from quant_platform.domain.topics import TOPICS
 from quant_platform.simulator.feed_frames import FrameWriter
 from quant_platform.simulator.market_day import MarketDay
 from quant_platform.simulator.options import ExchangeOptions

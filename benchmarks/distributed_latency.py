@@ -3,9 +3,10 @@
     python -m benchmarks.distributed_latency [--quick] [--json]
 
 ``quant up --mode distributed`` on servers of its own, over a replay at the wall's pace: 2,000 ticks a second of 100
-symbols with five levels, 20 to a stamp, the momentum rule warmed by a day before. The platform measures itself: the
-ingestor's clocks carry the moment at which the first of the ticks before them came in, the runtime notes at each commit
-how long ago that was. So a tick that came later than the first one of its clock counts as slower than it was.
+symbols with five levels, 20 to a stamp, from just before the session's start on; the momentum rule over many small
+positions, warmed by a day before. The platform measures itself: the ingestor's clocks carry the moment at which the
+first of the ticks before them came in, the runtime notes at each commit how long ago that was. So a tick that came
+later than the first one of its clock counts as slower than it was.
 """
 
 import json
@@ -27,7 +28,7 @@ from benchmarks import figure, stream
 from benchmarks.figure import Figure, Goal, Run, quant
 from benchmarks.made_up import SEED, cache_folder, make_day, tables, trading_days, write_ticks
 from quant_platform.domain.session import session_on
-from quant_platform.domain.ticks import NS_PER_MS, TickBatch, cut
+from quant_platform.domain.ticks import NS_PER_MS, NS_PER_SECOND, TickBatch, cut
 from quant_platform.hosts.config import load_settings
 from quant_platform.hosts.distributed import connections
 
@@ -40,6 +41,11 @@ SPACING_MS = 10
 TICKS_A_SECOND = TICKS_A_STAMP * 1000 // SPACING_MS
 DAY_BEFORE = 60_000
 """Ticks of the day that warms the symbols up."""
+BEFORE_OPEN_S = 5
+"""So long before the session the ticks begin, as a real market's do."""
+CAPITAL = 1_000_000
+PARAMETERS = ("max_positions=40", "position_size_bps=200")
+"""Many small positions: more orders."""
 QUIET_S = 4.0
 """Without another tick for so long, the data is over."""
 WITHIN_S = 240.0
@@ -56,14 +62,15 @@ def market(ticks: int) -> TickBatch:
     assert session is not None
     opens, closes = hours.windows(False)[0]
     before.ts[:] = opens + np.arange(DAY_BEFORE) * ((closes - opens) // DAY_BEFORE // NS_PER_MS) * NS_PER_MS
-    after.ts[:] = session.windows(False)[0][0] + np.arange(ticks) // TICKS_A_STAMP * SPACING_MS * NS_PER_MS
+    first_ns = session.windows(False)[0][0] - BEFORE_OPEN_S * NS_PER_SECOND
+    after.ts[:] = first_ns + np.arange(ticks) // TICKS_A_STAMP * SPACING_MS * NS_PER_MS
     traded = np.zeros(SYMBOLS, np.int64)
     np.maximum.at(traded, before.symbol, before.volume)
     after.volume[:] -= traded[after.symbol]  # counts from nothing again
     after.atp[:] = 0
     order = np.lexsort((np.arange(ticks), after.symbol, after.ts))
     days = (before, TickBatch._make(column[order] for column in after))
-    return TickBatch._make(np.concatenate(columns) for columns in zip(*days, strict=True))
+    return TickBatch(*map(np.concatenate, zip(*days, strict=True)))
 
 
 def stored(ticks: int) -> Path:
@@ -108,7 +115,8 @@ def traded(
 ) -> tuple[dict[str, Any], float]:
     """One run over the file: what it printed, and the CPU seconds of its processes."""
     options = ["--source", "replay", "--data", str(path), "--date", trading_days(2)[1].isoformat()]
-    options += ["--subscribe", "all", "--speed", "1", "--fresh", "--json"]
+    options += ["--subscribe", "all", "--speed", "1", "--fresh", "--json", "--capital", str(CAPITAL)]
+    options += [part for parameter in PARAMETERS for part in ("--set", parameter)]
     with tempfile.TemporaryDirectory() as home:
         command = quant("up", "--mode", "distributed", "--home", home, *options)
         with subprocess.Popen(

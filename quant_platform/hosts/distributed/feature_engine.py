@@ -13,7 +13,7 @@ from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS, FEATURE_S
 from quant_platform.hosts import process
 from quant_platform.hosts.config import Settings
 from quant_platform.hosts.distributed import connections
-from quant_platform.hosts.distributed.intake import Intake, Read, count_read, following
+from quant_platform.hosts.distributed.intake import Intake, Read, count_read, following, take
 from quant_platform.hosts.distributed.lookups import LookupWriter
 from quant_platform.hosts.faults import fault_point
 from quant_platform.hosts.health import Health
@@ -28,8 +28,6 @@ MOST = 5000
 """Records a transaction: larger ones cost latency and save nothing more."""
 PIECE = 500
 """Records that are read, enriched and sent at a time, before the next ones push them out of the processor's cache."""
-WAIT_S = 0.01
-"""An order waits for it, and then for the transaction."""
 
 _READERS = {TICK: Reader(TickAsRead), BAR: Reader(BarsRecord), CLOCK: Reader(ClockRecord)}
 
@@ -103,7 +101,7 @@ class FeatureEngineService:
 
     def poll(self) -> None:
         """Take up to :data:`MOST` records; a rebalance hands over state in here."""
-        self._records: Sequence[Record] = self._reader.poll(MOST, WAIT_S)
+        self._records: Sequence[Record] = take(self._reader, MOST)
         count_read(self._records, self._health)
 
     def process(self) -> None:

@@ -26,7 +26,12 @@ from quant_platform.domain.records import (
 from quant_platform.domain.session import midnight_ns
 from quant_platform.domain.topics import SCHEMA_VERSION
 from quant_platform.hosts.health import Health
-from quant_platform.ports.bus import Offsets, Record, RecordWriter
+from quant_platform.ports.bus import GroupReader, Offsets, Record, RecordReader, RecordWriter
+
+IDLE_S = 0.05
+"""How long to wait for a first record."""
+COMPANY_S = 0.002
+"""How long to wait for those that come with it: from many partitions, or in one frame."""
 
 _MARKET = frozenset({TickAsRead, EnrichedAsRead, FeaturesRecord, BarsRecord, ClockRecord, GreeksRecord})
 _WHOLE: dict[type[Any], Reader] = {TickAsRead: Reader(TickRecord), EnrichedAsRead: Reader(EnrichedRecord)}
@@ -135,6 +140,12 @@ def _made_plain(found: list[Read], places: Sequence[int]) -> list[int]:
         else:
             content.depth = plain(whole.depth)
     return unreadable
+
+
+def take(reader: GroupReader | RecordReader, most: int) -> Sequence[Record]:
+    """The next records, as soon as there is one: whoever asks for many waits for many, and an order waits with them."""
+    first = reader.poll(1, IDLE_S)
+    return [*first, *reader.poll(most - len(first), COMPANY_S)] if first else first
 
 
 def following(records: Sequence[Record]) -> Offsets:

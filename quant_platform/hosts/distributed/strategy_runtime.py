@@ -26,7 +26,7 @@ from quant_platform.domain.topics import ENRICHED_TICKS, ORDER_EVENTS
 from quant_platform.hosts import process
 from quant_platform.hosts.config import Settings
 from quant_platform.hosts.distributed import connections
-from quant_platform.hosts.distributed.intake import Intake, count_read
+from quant_platform.hosts.distributed.intake import Intake, count_read, take
 from quant_platform.hosts.distributed.lookups import LookupWriter
 from quant_platform.hosts.distributed.order_events import order_events
 from quant_platform.hosts.faults import fault_point
@@ -46,7 +46,6 @@ from quant_platform.services.strategy_runtime.stream import TradingStream
 SHARED_PARAMETERS = ("rsi_period", "sma_period")
 """Parameters of the features, which all portfolios on one feed share."""
 MOST = 5000
-WAIT_S = 0.005
 FAR_AHEAD = 20_000
 """Records of one partition that may wait for the others' clocks; beyond, it is not read on."""
 LATENCIES_KEPT = 10_000
@@ -203,7 +202,7 @@ class StrategyRuntimeService:
     def poll(self) -> None:
         """Take what came in, of partitions that are not far ahead of the others."""
         self._reader.hold(self._stream.far_ahead(FAR_AHEAD))
-        self._records: Sequence[Record] = self._reader.poll(MOST, WAIT_S)
+        self._records: Sequence[Record] = take(self._reader, MOST)
         count_read(self._records, self._health)
         self._health.lag.labels(ENRICHED_TICKS.name).set(self._reader.lag())
 

@@ -3,7 +3,7 @@
     python -m benchmarks.distributed_latency [--quick] [--json]
 
 ``quant up --mode distributed`` on servers of its own, over a replay at the wall's pace: 2,000 ticks a second of 100
-symbols with five levels, 20 to a stamp, from just before the session's start on; the momentum rule over many small
+symbols with five levels, 20 to a stamp, from just before the session's start on; the momentum rule over twice the usual
 positions, warmed by a day before. The platform measures itself: the ingestor's clocks carry the moment at which the
 first of the ticks before them came in, the runtime notes at each commit how long ago that was. So a tick that came
 later than the first one of its clock counts as slower than it was.
@@ -44,8 +44,8 @@ DAY_BEFORE = 60_000
 BEFORE_OPEN_S = 5
 """So long before the session the ticks begin, as a real market's do."""
 CAPITAL = 1_000_000
-PARAMETERS = ("max_positions=40", "position_size_bps=200")
-"""Many small positions: more orders."""
+PARAMETERS = ("max_positions=20", "position_size_bps=500")
+"""More positions than usual, hence more orders."""
 QUIET_S = 4.0
 """Without another tick for so long, the data is over."""
 WITHIN_S = 240.0
@@ -69,8 +69,8 @@ def market(ticks: int) -> TickBatch:
     after.volume[:] -= traded[after.symbol]  # counts from nothing again
     after.atp[:] = 0
     order = np.lexsort((np.arange(ticks), after.symbol, after.ts))
-    days = (before, TickBatch._make(column[order] for column in after))
-    return TickBatch(*map(np.concatenate, zip(*days, strict=True)))
+    ordered = TickBatch._make(column[order] for column in after)
+    return TickBatch._make(np.concatenate((getattr(before, name), getattr(ordered, name))) for name in before._fields)
 
 
 def stored(ticks: int) -> Path:

@@ -35,6 +35,8 @@ FILES = (
     "frames",
     "feature_engine",
     "strategy_runtime_kafka",
+    "distributed",
+    "distributed_latency",
 )
 """In the order of the table; one a line, each a file of this folder."""
 

@@ -177,7 +177,8 @@ def cpu_by_process(but: int) -> dict[str, float]:
     for each in psutil.Process().children(recursive=True):
         if each.pid != but:
             line = each.cmdline()
-            name = line[line.index("service") + 1] if "service" in line else each.name()
+            known = [name for name in SERVERS if any(name in part for part in line)]
+            name = line[line.index("service") + 1] if "service" in line else (known or [each.name()])[0]
             found[name] = found.get(name, 0.0) + sum(each.cpu_times()[:2])
     return found
 

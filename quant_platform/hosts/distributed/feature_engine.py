@@ -87,6 +87,7 @@ class FeatureEngineService:
         self._depth = depth
         self._written = health.written.labels(ENRICHED_TICKS.name)
         self._closing: list[Callable[[], None]] = []
+        self._records: Sequence[Record] = ()
 
     def open(self) -> None:
         """Drop what an earlier process of this instance left open, and join the group."""
@@ -101,7 +102,7 @@ class FeatureEngineService:
 
     def poll(self) -> None:
         """Take up to :data:`MOST` records; a rebalance hands over state in here."""
-        self._records: Sequence[Record] = take(self._reader, MOST)
+        self._records = take(self._reader, MOST, len(self._records))
         count_read(self._records, self._health)
 
     def process(self) -> None:

@@ -32,6 +32,9 @@ IDLE_S = 0.05
 """How long to wait for a first record."""
 COMPANY_S = 0.002
 """How long to wait for those that come with it: from many partitions, or in one frame."""
+MANY = 500
+MANY_S = 0.03
+"""How long instead where the turn before took so many: a market at this rate needs few turns more than quick ones."""
 
 _MARKET = frozenset({TickAsRead, EnrichedAsRead, FeaturesRecord, BarsRecord, ClockRecord, GreeksRecord})
 _WHOLE: dict[type[Any], Reader] = {TickAsRead: Reader(TickRecord), EnrichedAsRead: Reader(EnrichedRecord)}
@@ -142,10 +145,16 @@ def _made_plain(found: list[Read], places: Sequence[int]) -> list[int]:
     return unreadable
 
 
-def take(reader: GroupReader | RecordReader, most: int) -> Sequence[Record]:
-    """The next records, as soon as there is one: whoever asks for many waits for many, and an order waits with them."""
+def take(reader: GroupReader | RecordReader, most: int, before: int) -> Sequence[Record]:
+    """The next records, as soon as there is one: whoever asks for many waits for many, and an order waits with them.
+
+    Args:
+        reader: of one topic.
+        most: how many records a turn takes.
+        before: how many the turn before this one took.
+    """
     first = reader.poll(1, IDLE_S)
-    return [*first, *reader.poll(most - len(first), COMPANY_S)] if first else first
+    return [*first, *reader.poll(most - len(first), COMPANY_S if before < MANY else MANY_S)] if first else first
 
 
 def following(records: Sequence[Record]) -> Offsets:

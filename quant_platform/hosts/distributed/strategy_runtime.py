@@ -163,6 +163,7 @@ class StrategyRuntimeService:
         self._plan = plan
         self._on_over = on_over
         self._closing: list[Callable[[], None]] = []
+        self._records: Sequence[Record] = ()
         self._orders = health.counter("quant_runtime_orders_total", "Approved orders", "side")
         self._refusals = health.counter("quant_runtime_refusals_total", "Logged refusals", "reason")
         self._positions = health.gauge("quant_runtime_open_positions", "Open positions")
@@ -202,7 +203,7 @@ class StrategyRuntimeService:
     def poll(self) -> None:
         """Take what came in, of partitions that are not far ahead of the others."""
         self._reader.hold(self._stream.far_ahead(FAR_AHEAD))
-        self._records: Sequence[Record] = take(self._reader, MOST)
+        self._records = take(self._reader, MOST, len(self._records))
         count_read(self._records, self._health)
         self._health.lag.labels(ENRICHED_TICKS.name).set(self._reader.lag())
 

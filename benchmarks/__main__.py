@@ -36,6 +36,8 @@ FILES = (
     "feature_engine",
     "strategy_runtime_kafka",
     "market_persistor",
+    "distributed",
+    "distributed_latency",
 )
 """In the order of the table; one a line, each a file of this folder."""
 

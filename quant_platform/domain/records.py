@@ -95,6 +95,7 @@ class ClockRecord(msgspec.Struct, gc=False):
     duplicates: Count = 0  # dropped by ingestion in this market so far
     implausible: Count = 0  # set aside by ingestion likewise
     last: bool = False  # the market is over: nothing follows
+    received: Count = 0  # ns UTC of our own clock: when the first tick since the clock before came in; 0: not known
 
 
 class BarRow(NamedTuple):

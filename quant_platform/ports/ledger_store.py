@@ -208,7 +208,9 @@ class HaltFlag(NamedTuple):
 class RunSummary:
     """The numbers of a run, computed from the stored rows (money in paise).
 
-    Attributes: as listed in the trading rules under "Numbers a backtest prints".
+    Attributes: as listed in the trading rules under "Numbers a backtest prints", and
+        latency_us: from a tick's receipt to the commit of its order, the median and the 99th percentile, where services
+            traded on the wall's clock.
     """
 
     run_id: str
@@ -227,6 +229,7 @@ class RunSummary:
     max_drawdown: int
     refusals: Mapping[str, int]
     ledger_sha256: str
+    latency_us: tuple[int | None, int | None] = (None, None)
 
 
 class LedgerStore(Protocol):

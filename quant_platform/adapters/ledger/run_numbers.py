@@ -45,4 +45,5 @@ def summarise(connection: Connection, run_id: str) -> RunSummary:
         max_drawdown=run["max_drawdown"],
         refusals=msgspec.json.decode(run["refusals"], type=dict[str, int]),
         ledger_sha256=tally.sha256,
+        latency_us=(counters.get("latency_p50_us"), counters.get("latency_p99_us")),
     )

@@ -14,7 +14,7 @@ from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS, FEATURE_S
 from quant_platform.hosts import process
 from quant_platform.hosts.config import Settings
 from quant_platform.hosts.distributed import connections
-from quant_platform.hosts.distributed.intake import Intake, Read, count_read, following
+from quant_platform.hosts.distributed.intake import Intake, Read, count_read, following, take
 from quant_platform.hosts.distributed.lookups import LookupWriter
 from quant_platform.hosts.faults import fault_point
 from quant_platform.hosts.health import Health
@@ -30,7 +30,6 @@ MOST = 5000
 """Records a transaction: larger ones cost latency and save nothing more."""
 PIECE = 500
 """Records that are read, enriched and sent at a time, before the next ones push them out of the processor's cache."""
-WAIT_S = 0.05
 
 _READERS = {TICK: Reader(TickAsRead), BAR: Reader(BarsRecord), CLOCK: Reader(ClockRecord)}
 
@@ -91,6 +90,7 @@ class FeatureEngineService:
         self._depth = depth
         self._written = health.written.labels(ENRICHED_TICKS.name)
         self._closing: list[Callable[[], None]] = []
+        self._records: Sequence[Record] = ()
 
     def open(self) -> None:
         """Drop what an earlier process of this instance left open, and join the group."""
@@ -105,7 +105,7 @@ class FeatureEngineService:
 
     def poll(self) -> None:
         """Take up to :data:`MOST` records; a rebalance hands over state in here."""
-        self._records: Sequence[Record] = self._reader.poll(MOST, WAIT_S)
+        self._records = take(self._reader, MOST, len(self._records))
         count_read(self._records, self._health)
 
     def process(self) -> None:

@@ -26,7 +26,15 @@ from quant_platform.domain.records import (
 from quant_platform.domain.session import midnight_ns
 from quant_platform.domain.topics import SCHEMA_VERSION
 from quant_platform.hosts.health import Health
-from quant_platform.ports.bus import Offsets, Record, RecordWriter
+from quant_platform.ports.bus import GroupReader, Offsets, Record, RecordReader, RecordWriter
+
+IDLE_S = 0.05
+"""How long to wait for a first record."""
+COMPANY_S = 0.002
+"""How long to wait for those that come with it: from many partitions, or in one frame."""
+MANY = 500
+MANY_S = 0.03
+"""How long instead where the turn before took so many: a market at this rate needs few turns more than quick ones."""
 
 _MARKET = frozenset({TickAsRead, EnrichedAsRead, FeaturesRecord, BarsRecord, ClockRecord, GreeksRecord})
 _TICKS = frozenset({TickAsRead, EnrichedAsRead, FeaturesRecord})
@@ -147,6 +155,18 @@ class Intake:
         if record.schema != SCHEMA_VERSION:
             return f"schema {record.schema} is not known: this program reads {SCHEMA_VERSION}"
         return f"kind {record.kind!r} is not known: this topic carries {', '.join(self._readers)}"
+
+
+def take(reader: GroupReader | RecordReader, most: int, before: int) -> Sequence[Record]:
+    """The next records, as soon as there is one: whoever asks for many waits for many, and an order waits with them.
+
+    Args:
+        reader: of one topic.
+        most: how many records a turn takes.
+        before: how many the turn before this one took.
+    """
+    first = reader.poll(1, IDLE_S)
+    return [*first, *reader.poll(most - len(first), COMPANY_S if before < MANY else MANY_S)] if first else first
 
 
 def following(records: Sequence[Record]) -> Offsets:

@@ -1,6 +1,7 @@
 """strategy_runtime as a service: partitions merged, decided on and committed with their offsets in one transaction."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -26,12 +27,13 @@ from quant_platform.hosts import process
 from quant_platform.hosts.config import Settings
 from quant_platform.hosts.distributed import connections
 from quant_platform.hosts.distributed.enriched_intake import EnrichedIntake
-from quant_platform.hosts.distributed.intake import count_read
+from quant_platform.hosts.distributed.intake import count_read, take
 from quant_platform.hosts.distributed.lookups import LookupWriter
 from quant_platform.hosts.distributed.order_events import order_events
 from quant_platform.hosts.faults import fault_point
 from quant_platform.hosts.health import Health
 from quant_platform.hosts.options import ServiceOptions
+from quant_platform.hosts.results import percentiles_us
 from quant_platform.hosts.strategies import load_strategy
 from quant_platform.hosts.warm import warm_kernels
 from quant_platform.hosts.warm_readers import warm_readers
@@ -48,9 +50,9 @@ SHARED_PARAMETERS = ("rsi_period", "sma_period")
 MOST = 5000
 PIECE = 1000
 """Records that become columns at a time, before the next ones push them out of the processor's cache."""
-WAIT_S = 0.02
 FAR_AHEAD = 20_000
 """Records of one partition that may wait for the others' clocks; beyond, it is not read on."""
+LATENCIES_KEPT = 10_000
 
 _READERS = {TICK: Reader(EnrichedAsRead), BAR: Reader(BarsRecord), CLOCK: Reader(ClockRecord)}
 
@@ -166,12 +168,14 @@ class StrategyRuntimeService:
         self._plan = plan
         self._on_over = on_over
         self._closing: list[Callable[[], None]] = []
+        self._records: Sequence[Record] = ()
         self._orders = health.counter("quant_runtime_orders_total", "Approved orders", "side")
         self._refusals = health.counter("quant_runtime_refusals_total", "Logged refusals", "reason")
         self._positions = health.gauge("quant_runtime_open_positions", "Open positions")
         self._latency = health.histogram(
-            "quant_runtime_tick_to_commit_seconds", "From a tick's stamp to the commit of its order, live"
+            "quant_runtime_tick_to_commit_seconds", "From a tick's receipt by the ingestor to the commit of its order"
         )
+        self._latencies_ns: deque[int] = deque(maxlen=LATENCIES_KEPT)
 
     # The steps.
 
@@ -204,7 +208,7 @@ class StrategyRuntimeService:
     def poll(self) -> None:
         """Take what came in, of partitions that are not far ahead of the others."""
         self._reader.hold(self._stream.far_ahead(FAR_AHEAD))
-        self._records: Sequence[Record] = self._reader.poll(MOST, WAIT_S)
+        self._records = take(self._reader, MOST, len(self._records))
         count_read(self._records, self._health)
         self._health.lag.labels(ENRICHED_TICKS.name).set(self._reader.lag())
 
@@ -264,7 +268,7 @@ class StrategyRuntimeService:
         self._ledger.commit(
             replace(
                 block,
-                counters=dict(self._stream.counters),
+                counters=self._counters(),
                 state=self._stream.snapshot(),
                 offsets={(ENRICHED_TICKS.name, number): offset for number, offset in following.items()},
                 outbox=[OutboxRow(ORDER_EVENTS.name, event.symbol, encode(event)) for event in events],
@@ -278,6 +282,11 @@ class StrategyRuntimeService:
         for event in events:
             self._tell(event)
 
+    def _counters(self) -> dict[str, int]:
+        """Of the run, with the latencies of the orders that this process has committed."""
+        found = zip(("latency_p50_us", "latency_p99_us"), percentiles_us(self._latencies_ns), strict=True)
+        return self._stream.counters | {name: round(value) for name, value in found if value is not None}
+
     def _send(self, rows: Sequence[OutboxRow]) -> None:
         for row in rows:
             self._writer.send(row.topic, row.key, row.value)
@@ -287,8 +296,7 @@ class StrategyRuntimeService:
     def _tell(self, event: OrderEvent) -> None:
         if event.what == "accepted":
             self._orders.labels(event.transaction_type).inc()
-            if self._plan.live:
-                self._latency.observe((time.time_ns() - event.ts) / NS_PER_SECOND)
+            self._measure(event.ts)
         elif event.what == "refused":
             self._refusals.labels(event.reason).inc()
         elif event.what == "intended":
@@ -296,3 +304,11 @@ class StrategyRuntimeService:
         _log.info(
             f"order {event.what}", tick=event.tick, order_id=event.order_id, symbol=event.symbol, reason=event.reason
         )
+
+    def _measure(self, ts: int) -> None:
+        """Note how long an order took, by the stamp (ns UTC) of the tick that it was decided on."""
+        received_ns = self._stream.received_at(ts)
+        if received_ns is not None:
+            took_ns = time.time_ns() - received_ns
+            self._latencies_ns.append(took_ns)
+            self._latency.observe(took_ns / NS_PER_SECOND)

@@ -1,5 +1,6 @@
 """The raw end of the bus: frames through ingestion onto ``market.equity.ticks``, with bars and clocks among them."""
 
+import time
 from collections.abc import Callable, Sequence
 
 from prometheus_client import Counter
@@ -58,12 +59,13 @@ class TickStream:
         self._lockstep = lockstep
         self._since_clock = 0
         self._duplicates = 0
+        self._received_ns = 0  # ns UTC of our own clock, of the first tick since the newest clock; 0: none came
         self.newest = 0
         """Ns UTC, the highest stamp sent."""
         self.clock_ns = 0
         """Ns UTC, the newest clock sent."""
 
-    def on_frame(self, payload: bytes, _received_ns: int) -> None:
+    def on_frame(self, payload: bytes, received_ns: int) -> None:
         """One frame; its ticks are on their way when this returns, and durable once the writer is flushed."""
         self._frames.inc()
         batch = self._normaliser.ticks(payload, None if self._now_ns is None else self._now_ns())
@@ -79,6 +81,8 @@ class TickStream:
         self._written.inc(admitted.ticks.ts.size)
         self._since_clock += admitted.ticks.ts.size
         self.newest = max(self.newest, stamp)
+        if self._received_ns == 0 and not self._lockstep:  # there ticks wait for the market to come to a moment
+            self._received_ns = time.time_ns() - (time.perf_counter_ns() - received_ns)
 
     def on_bars(self, symbol: str, kind: str, bars: Sequence[Candle], now_ns: int) -> None:
         """Warm a symbol up (``warm-up``), or repair a gap of it (``repair``), before its next tick."""
@@ -91,6 +95,10 @@ class TickStream:
         self._writer.send(EQUITY_TICKS.name, symbol, encode(record), BAR)
         self._written.inc()
 
+    def let_go(self) -> None:
+        """Send a clock behind the ticks that have none yet."""
+        self.tell_time(self.newest)
+
     def tell_time(self, ts: int, *, last: bool = False) -> None:
         """Send a clock to every partition: what follows belongs after ``ts`` (ns UTC). Time never goes back."""
         if ts <= self.clock_ns:
@@ -98,7 +106,8 @@ class TickStream:
         self.clock_ns = ts
         self._since_clock = 0
         implausible = self._normaliser.counters.implausible
-        value = encode(ClockRecord(self.clock_ns, self._duplicates, implausible, last))
+        value = encode(ClockRecord(ts, self._duplicates, implausible, last, self._received_ns))
+        self._received_ns = 0
         for partition in self._partitions:
             self._writer.send(EQUITY_TICKS.name, "", value, CLOCK, partition)
 

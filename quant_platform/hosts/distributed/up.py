@@ -196,7 +196,7 @@ class DistributedRun:
         if not self._options.json:
             self._console.print(terminal_view.render_summary(summary, title))
             return
-        beside = await _beside(services)
+        beside = await _beside(services, summary)
         source = self._options.source
         found = as_json(summary, mode="distributed", source=source, depth=depth, seconds=seconds, beside=beside)
         print(json.dumps(found), flush=True)
@@ -210,8 +210,8 @@ class DistributedRun:
         return next((view for view in ledger.portfolios() if view.name == self._options.portfolio), None)
 
 
-async def _beside(services: ServiceSet) -> dict[str, Any]:
-    """What the services count besides the ledger; ticks carry no time of arrival, so there is no latency."""
+async def _beside(services: ServiceSet, summary: RunSummary) -> dict[str, Any]:
+    """What the services count besides the ledger's amounts; there is no latency where the market waits for nobody."""
     answers = await asyncio.to_thread(sample_services, services.addresses)
 
     def total(metric: str) -> int:
@@ -221,7 +221,7 @@ async def _beside(services: ServiceSet) -> dict[str, Any]:
     return {
         "feed": {name: total(f"quant_feed_{name}_total") for name in ("frames", "reconnects", "gaps")},
         "scans": total("quant_scanner_scans_total"),
-        "latency_us": {"p50": None, "p99": None},
+        "latency_us": dict(zip(("p50", "p99"), summary.latency_us, strict=True)),
         "restarts": sum(service.starts - 1 for service in services.all),
     }
 

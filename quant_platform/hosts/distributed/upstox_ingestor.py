@@ -36,6 +36,8 @@ from quant_platform.services.ingestion.normalise import Normaliser
 
 MOMENT = "%Y-%m-%d %H:%M:%S"
 FLUSH_EVERY_S = 0.1
+LET_GO_EVERY_S = 0.01
+"""How long ticks wait for their clock at most, on the wall: an order waits with them."""
 KEEP_EVERY_S = 5.0
 """How often a restart is provided for; what is sent in between is read back."""
 LISTED_BY = clock_time(6, 30)
@@ -233,11 +235,10 @@ class Ingestor:
         feed = market.feed_to(host, self._settings.feed.stall_after_s)
         host.attach(feed)
         lockstep = isinstance(market.clock, LockstepClock)
-        # On the wall, ticks of the newest stamp are let go as soon as a turn of the clock brings no more of them.
         pace = market.pace_for(feed, lambda ts: stream.tell_time(max(ts, stream.newest)))
         tasks = [asyncio.create_task(self._look_after(serving))]
         if not lockstep:
-            tasks += [asyncio.create_task(feed.run()), asyncio.create_task(market.keep_time())]
+            tasks += [asyncio.create_task(each) for each in (feed.run(), market.keep_time(), _let_go(stream))]
         self._health.working()
         try:
             async with failing_together(tasks), failing_together(await self._subscribe(serving)):
@@ -303,6 +304,13 @@ class Ingestor:
             serving.suggestions_from = following
 
         await follow_suggestions(serving.bus, self._health, serving.suggestions_from, subscribe, done)
+
+
+async def _let_go(stream: TickStream) -> None:
+    """Have ticks followed by their clock as soon as a turn of the loop brings no more of their stamp."""
+    while True:
+        await asyncio.sleep(LET_GO_EVERY_S)
+        stream.let_go()
 
 
 async def _flushed(writer: RecordWriter, health: Health) -> None:

@@ -1,5 +1,6 @@
 """The runtime behind a bus: partitions of enriched ticks in, one ordered stream through the core, and its state."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple
@@ -65,6 +66,7 @@ class TradingStream:
         self._numbers = np.zeros(0, np.int32)  # in the table, of the names that ticks come with
         self._close_ns = 0  # end of the session under way; 0: none is
         self._passed_ns = 0  # market time that the core knows of
+        self._received: list[tuple[int, int]] = []  # clock, and when the first tick before it came in, both ns UTC
         self.is_over = False
 
     def begin(self, start: Mapping[int, int], watermark: int) -> None:
@@ -131,6 +133,7 @@ class TradingStream:
         Args:
             stale_before: see :meth:`StrategyRuntime.on_ticks`.
         """
+        self._received.clear()
         before = self._merge.watermark
         released = self._merge.release()
         for clock in released:
@@ -147,6 +150,20 @@ class TradingStream:
         self._seen["duplicates"] = clock.duplicates - self._counted_before[0]
         self._seen["implausible"] = clock.implausible - self._counted_before[1]
         self.is_over = clock.last
+        if clock.received:
+            self._received.append((clock.ts, clock.received))
+
+    def received_at(self, ts: int) -> int | None:
+        """When, at the earliest, a tick came in that :meth:`process` took last.
+
+        Args:
+            ts: its stamp, ns UTC.
+
+        Returns:
+            Ns UTC of the ingestor's clock; None where it tells nothing.
+        """
+        place = bisect_left(self._received, (ts, 0))
+        return self._received[place][1] if place < len(self._received) else None
 
     def _take(self, batch: EnrichedBatch, stale_before: int) -> None:
         self._seen["ticks"] += batch.ticks.ts.size

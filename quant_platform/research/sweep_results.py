@@ -22,7 +22,7 @@ from quant_platform.kernel import cache_key
 from quant_platform.ports.ledger_store import RunSummary
 
 MONEY = ("gross_pnl", "charges", "net_pnl", "starting_balance", "ending_balance", "max_drawdown")
-NUMBERS = tuple(f.name for f in fields(RunSummary) if f.name not in ("run_id", "refusals"))
+NUMBERS = tuple(f.name for f in fields(RunSummary) if f.name not in ("run_id", "refusals", "latency_us"))
 REASONS = tuple(reason.label for reason in Refusal if reason is not Refusal.NONE)
 
 

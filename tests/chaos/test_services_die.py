@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("bus")]
 
 VICTIMS = ("feature_engine 1", "feature_engine 2", "market_persistor 1", "strategy_runtime 1")
 KILLS_A_SERVER_RESTART = 6
-TICKS_A_KILL = 50_000
+TICKS_A_KILL = 100_000
 """So that there is still something to do after the last one, however fast the machine is."""
 RECOVERED_WITHIN_S = 180
 

@@ -23,7 +23,7 @@ METRIC = re.compile(r"\bquant_[a-z_]+")
 def metrics_of_the_code() -> set[str]:
     """Names that stand as whole texts in the program, and what a histogram makes of its own."""
     code = "\n".join(path.read_text("utf-8") for path in (REPOSITORY / "quant_platform").rglob("*.py"))
-    plain = set(re.findall(r'(?:counter|gauge|Gauge)\(\s*"(quant_\w+)"', code))
+    plain = set(re.findall(r'(?:counter|counter_of|gauge|Gauge)\(\s*"(quant_\w+)"', code))
     histograms = re.findall(r'histogram\(\s*"(quant_\w+)"', code)
     return plain | {f"{name}_{part}" for name in histograms for part in ("bucket", "sum", "count")}
 

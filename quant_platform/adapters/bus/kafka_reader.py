@@ -11,7 +11,8 @@ from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, LOG, named, n
 from quant_platform.domain.errors import DataError
 from quant_platform.ports.bus import Offsets, OnAssigned, Record
 
-_MAX_POLL_MS = 300_000
+_MAX_POLL_MS = 60_000
+"""As long as a loop may take for a turn. Until then a member that does not turn holds up the others of its group."""
 _PIECE = 1000
 """Messages that become records at a time: as objects of the client they are large, and more of them fill the caches."""
 _BATCH = 10_000

@@ -1,10 +1,13 @@
 """Writing to Kafka: idempotent, durable at every replica, alone or in transactions."""
 
 import contextlib
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, LOG, named, unavailable
 from quant_platform.adapters.bus.kafka_reader import places
@@ -15,6 +18,8 @@ from quant_platform.ports.bus import GroupReader, Offsets, Record
 FLUSH_WITHIN_S = 5.0
 COMMIT_WITHIN_S = 5.0
 """For each of the two calls that end a transaction: both fit into the time for which Kafka keeps one open."""
+HUNG_AFTER_S = COMMIT_WITHIN_S + 2.0
+"""For both together, after which nobody waits for the client any more."""
 
 _PRODUCER = {
     "enable.idempotence": True,
@@ -157,6 +162,7 @@ class KafkaTransactionalWriter(KafkaWriter):
             "socket.timeout.ms": round(COMMIT_WITHIN_S * 1000),
         }
         super().__init__(servers, config)
+        self._is_hung = False
         with named(servers):
             self._producer.init_transactions(ASK_WITHIN_S)
 
@@ -168,19 +174,45 @@ class KafkaTransactionalWriter(KafkaWriter):
         """
         if not self._is_open:
             self._begin()
-        with named(self._servers):
-            if offsets:
-                self._producer.send_offsets_to_transaction(places(offsets), reader.membership(), COMMIT_WITHIN_S)
-            self._producer.commit_transaction(COMMIT_WITHIN_S)
+        membership = reader.membership() if offsets else None
+        self._wait_for(partial(self._end, places(offsets), membership))
         self._is_open = False
 
     def close(self) -> None:
-        """Drop what is open and let go of the connection."""
-        if self._is_open:
-            # Else the next writer of this name, or a time-out, drops it.
-            with contextlib.suppress(UnavailableError), named(self._servers):
-                self._producer.abort_transaction(FLUSH_WITHIN_S)
-        super().close()
+        """Drop what is open and let go of the connection; the next writer of this name drops what a hung client holds."""
+        with contextlib.suppress(UnavailableError):  # else the next writer of this name, or a time-out, drops it
+            if self._is_open and not self._is_hung:
+                self._wait_for(partial(self._producer.abort_transaction, COMMIT_WITHIN_S))
+        if not self._is_hung:
+            super().close()
+
+    def _end(self, offsets: list[TopicPartition], membership: Any) -> None:
+        if offsets:
+            self._producer.send_offsets_to_transaction(offsets, membership, COMMIT_WITHIN_S)
+        self._producer.commit_transaction(COMMIT_WITHIN_S)
+
+    def _wait_for(self, call: Callable[[], None]) -> None:
+        """Call the client on a thread that can be left behind: librdkafka 2.16 passes its own limits (ADR 20)."""
+        ended: Future[None] = Future()
+
+        def do() -> None:
+            try:
+                call()
+            except BaseException as error:
+                ended.set_exception(error)
+            else:
+                ended.set_result(None)
+
+        threading.Thread(target=do, name="transaction", daemon=True).start()
+        try:
+            with named(self._servers):
+                ended.result(HUNG_AFTER_S)
+        except TimeoutError:
+            self._is_hung = True
+            raise UnavailableError(
+                f"a transaction does not end: the client of Kafka at {self._servers} hangs",
+                "nothing: another client takes over",
+            ) from None
 
     def _begin(self) -> None:
         with named(self._servers):

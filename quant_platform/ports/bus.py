@@ -24,8 +24,15 @@ class Record(NamedTuple):
 class RecordReader(Protocol):
     """Reads what is committed (never what an open or dropped transaction holds)."""
 
-    def poll(self, most: int, timeout_s: float) -> Sequence[Record]:
+    def poll(self, most: int, timeout_s: float, company_s: float | None = None) -> Sequence[Record]:
         """The next records, each partition's in order; empty where none came in time.
+
+        What a group gives to another reader meanwhile is not among them.
+
+        Args:
+            most: how many at most.
+            timeout_s: how long to wait for so many.
+            company_s: how long to wait instead once there is a first one.
 
         Raises:
             UnavailableError: the bus cannot be reached, or a topic is not there yet.

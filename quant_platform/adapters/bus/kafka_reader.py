@@ -109,15 +109,25 @@ class KafkaReader:
         )
         return reader
 
-    def poll(self, most: int, timeout_s: float) -> Sequence[Record]:
-        """The next records, each partition's in order; empty where none came in time.
-
-        Raises:
-            UnavailableError: Kafka cannot be reached, or the topic is not there yet.
-            DataError: the topic has not the partitions, or no more the records, from which reading goes on.
-        """
-        give_up = time.monotonic() + timeout_s
+    def poll(self, most: int, timeout_s: float, company_s: float | None = None) -> Sequence[Record]:
+        """The next records; see :class:`~quant_platform.ports.bus.RecordReader`."""
         self._found.clear()
+        if company_s is None:
+            self._find(most, timeout_s)
+        else:
+            self._find(1, timeout_s)
+            if self._found:
+                self._find(most, company_s)
+        if self._found:
+            self._trouble, self._heard_at = None, time.monotonic()
+        else:
+            self._prove_partitions()
+            self._look_after_trouble()
+        return tuple(self._found)
+
+    def _find(self, most: int, timeout_s: float) -> None:
+        """Fill up what was found to ``most`` records; a new sharing of the group's partitions empties it meanwhile."""
+        give_up = time.monotonic() + timeout_s
         while len(self._found) < most:
             asked = min(_PIECE, most - len(self._found))
             with named(self._servers):
@@ -128,12 +138,6 @@ class KafkaReader:
             self._found += self._records(messages)
             if len(messages) < asked:
                 break
-        if self._found:
-            self._trouble, self._heard_at = None, time.monotonic()
-        else:
-            self._prove_partitions()
-            self._look_after_trouble()
-        return tuple(self._found)
 
     def positions(self) -> Offsets:
         """Where its partitions go on after all it has read, past the marks that transactions leave behind."""

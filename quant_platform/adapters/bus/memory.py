@@ -145,7 +145,7 @@ class _MemoryReader:
         self._places = dict(start)
         self._held: Set[int] = frozenset()
 
-    def poll(self, most: int, timeout_s: float) -> Sequence[Record]:
+    def poll(self, most: int, timeout_s: float, company_s: float | None = None) -> Sequence[Record]:
         partitions = self._bus.records_of(self._topic)
         found: list[Record] = []
         for number in sorted(self._places.keys() - self._held):
@@ -181,9 +181,9 @@ class _MemoryGroupReader(_MemoryReader):
         self._member = member
         self._on_assigned = on_assigned
 
-    def poll(self, most: int, timeout_s: float) -> Sequence[Record]:
+    def poll(self, most: int, timeout_s: float, company_s: float | None = None) -> Sequence[Record]:
         self._take_share()
-        return super().poll(most, timeout_s)
+        return super().poll(most, timeout_s, company_s)
 
     def positions(self) -> Offsets:
         return {(self._topic, number): place for number, place in self._places.items()}

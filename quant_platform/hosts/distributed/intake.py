@@ -165,8 +165,7 @@ def take(reader: GroupReader | RecordReader, most: int, before: int) -> Sequence
         most: how many records a turn takes.
         before: how many the turn before this one took.
     """
-    first = reader.poll(1, IDLE_S)
-    return [*first, *reader.poll(most - len(first), COMPANY_S if before < MANY else MANY_S)] if first else first
+    return reader.poll(most, IDLE_S, COMPANY_S if before < MANY else MANY_S)
 
 
 def following(records: Sequence[Record]) -> Offsets:

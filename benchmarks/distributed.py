@@ -35,7 +35,7 @@ from quant_platform.domain.session import session_on
 from quant_platform.domain.ticks import NS_PER_MS, NS_PER_SECOND, TickBatch
 from quant_platform.domain.topics import TOPICS
 from quant_platform.hosts.config import load_settings
-from quant_platform.hosts.distributed import connections, feature_engine, market_persistor
+from quant_platform.hosts.distributed import connections, feature_engine, ledger_connections, market_persistor
 from quant_platform.simulator.feed_frames import FrameWriter
 from quant_platform.simulator.market_day import MarketDay
 from quant_platform.simulator.options import ExchangeOptions
@@ -144,8 +144,8 @@ class Target:
     def __init__(self, environment: Mapping[str, str]) -> None:
         os.environ.update(environment)
         settings = load_settings()
-        connections.postgres(settings).close()  # makes the tables
-        url = connections.postgres_url(settings).set(drivername="postgresql")
+        ledger_connections.postgres(settings).close()  # makes the tables
+        url = ledger_connections.postgres_url(settings).set(drivername="postgresql")
         self._ledger = psycopg.connect(url.render_as_string(hide_password=False), autocommit=True)
         self._questdb = QuestdbHttp(address_of(environment["QUESTDB_HTTP_URL"]), 30.0)
         self._bus = connections.kafka(settings)

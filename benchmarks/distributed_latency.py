@@ -30,7 +30,7 @@ from benchmarks.made_up import SEED, cache_folder, make_day, tables, trading_day
 from quant_platform.domain.session import session_on
 from quant_platform.domain.ticks import NS_PER_MS, NS_PER_SECOND, TickBatch, cut
 from quant_platform.hosts.config import load_settings
-from quant_platform.hosts.distributed import connections
+from quant_platform.hosts.distributed import ledger_connections
 
 NAME = "distributed, tick received → order committed at 2,000 ticks/s"
 SERVERS = ("kafka", "postgres", "questdb", "redis")
@@ -140,8 +140,8 @@ def measure(run: Run) -> Iterator[Figure]:
     with stream.servers(*SERVERS) as environment:
         os.environ.update(environment)
         settings = load_settings()
-        connections.postgres(settings).close()  # makes the tables
-        url = connections.postgres_url(settings).set(drivername="postgresql")
+        ledger_connections.postgres(settings).close()  # makes the tables
+        url = ledger_connections.postgres_url(settings).set(drivername="postgresql")
         with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as ledger:
             for _ in range(run.rounds):
                 numbers, cpu_s = traded(environment, ledger, path, ticks)

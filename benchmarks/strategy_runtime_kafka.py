@@ -23,7 +23,7 @@ from quant_platform.domain.records import EnrichedRecord, encode
 from quant_platform.domain.ticks import EnrichedBatch
 from quant_platform.domain.topics import ENRICHED_TICKS
 from quant_platform.hosts.config import load_settings
-from quant_platform.hosts.distributed import connections
+from quant_platform.hosts.distributed import ledger_connections
 from quant_platform.hosts.strategies import load_strategy
 from quant_platform.services.strategy_runtime.runtime import StrategyRuntime
 from quant_platform.services.strategy_runtime.schema import DEFAULT_CAPITAL
@@ -71,8 +71,8 @@ def measure(run: Run) -> Iterator[Figure]:
         kafka = environment["KAFKA_BOOTSTRAP_SERVERS"]
         os.environ.update(environment)
         settings = load_settings()
-        connections.postgres(settings).close()  # makes the tables
-        url = connections.postgres_url(settings).set(drivername="postgresql")
+        ledger_connections.postgres(settings).close()  # makes the tables
+        url = ledger_connections.postgres_url(settings).set(drivername="postgresql")
         costs, limits = [], []
         with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as ledger:
             for _ in range(run.rounds):

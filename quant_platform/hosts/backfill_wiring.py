@@ -128,6 +128,6 @@ def _series(settings: Settings, interval: Interval) -> SeriesWriter | None:
     """QuestDB where its address was set; it has a table of one-minute candles only."""
     if interval != ONE_MINUTE or settings.source_of("questdb", "http_url") == "default":
         return None
-    from quant_platform.hosts.distributed.connections import series_writer  # noqa: PLC0415 - pandas, where it is needed
+    from quant_platform.hosts.distributed.series_connections import series_writer  # noqa: PLC0415 - pandas, where it is needed
 
     return series_writer(settings)

@@ -16,7 +16,8 @@ from quant_platform.adapters.ledger.tables import HEAD_REVISION
 from quant_platform.domain.errors import UsageError
 from quant_platform.hosts.backups import FORMAT, LEDGER, SERIES, TICKS, UNPACKED, Backup, BackupFile, Manifest, store_at
 from quant_platform.hosts.config import Settings, load_settings
-from quant_platform.hosts.distributed.connections import postgres_copies, series_reader
+from quant_platform.hosts.distributed.ledger_connections import postgres_copies
+from quant_platform.hosts.distributed.series_connections import series_reader
 from quant_platform.hosts.home import HomeFolder
 from quant_platform.hosts.look import print_json
 from quant_platform.hosts.options import BackupOptions, UpMode

@@ -13,7 +13,7 @@ from quant_platform.domain.errors import UsageError
 from quant_platform.domain.session import IST
 from quant_platform.hosts.api_keys import new_key
 from quant_platform.hosts.config import load_settings
-from quant_platform.hosts.distributed.connections import gateway_ledger
+from quant_platform.hosts.distributed.ledger_connections import gateway_ledger
 from quant_platform.hosts.doorkeeper import utc_now
 from quant_platform.hosts.look import print_json
 from quant_platform.ports.api_keys import ApiKey

@@ -134,7 +134,7 @@ def _home(options: LookOptions | ResetOptions) -> HomeFolder:
 
 def _ledger(options: LookOptions | ResetOptions) -> SqlLedger:
     if options.mode == "distributed":
-        from quant_platform.hosts.distributed.connections import postgres  # noqa: PLC0415 - loads every server's driver
+        from quant_platform.hosts.distributed.ledger_connections import postgres  # noqa: PLC0415 - loads every server's driver
 
         return postgres(load_settings(options.config))
     home = _home(options)

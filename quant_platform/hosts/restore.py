@@ -13,7 +13,8 @@ from quant_platform.adapters.ledger.copies import LedgerCopies
 from quant_platform.domain.errors import DataError, SafetyError
 from quant_platform.hosts.backups import LEDGER, SERIES, TICKS, UNPACKED, Backup, Manifest, backup_names, store_at
 from quant_platform.hosts.config import Settings, load_settings
-from quant_platform.hosts.distributed.connections import postgres_copies, series_writer
+from quant_platform.hosts.distributed.ledger_connections import postgres_copies
+from quant_platform.hosts.distributed.series_connections import series_writer
 from quant_platform.hosts.home import HomeFolder, HomeLock
 from quant_platform.hosts.look import print_json
 from quant_platform.hosts.options import RestoreOptions

@@ -17,7 +17,7 @@ from quant_platform.adapters.ticks.questdb_probe import probe_questdb
 from quant_platform.domain.errors import QuantError
 from quant_platform.domain.ticks import NS_PER_SECOND
 from quant_platform.hosts.config import Settings
-from quant_platform.hosts.distributed.connections import postgres_url
+from quant_platform.hosts.distributed.ledger_connections import postgres_url
 from quant_platform.hosts.object_store import bucket_of
 from quant_platform.services.system_doctor.servers import Refusal, ServerProbes, ServiceFound
 

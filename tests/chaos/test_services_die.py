@@ -6,10 +6,10 @@ import random
 import signal
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import httpx
 import numpy as np
 import psutil
 import pytest
@@ -25,10 +25,13 @@ KILLS_A_SERVER_RESTART = 6
 TICKS_A_KILL = 100_000
 """So that there is still something to do after the last one, however fast the machine is."""
 RECOVERED_WITHIN_S = 180
+LOOKED_AT_EVERY_S = 0.2
 
 
 class Platform:
     """``quant up --mode distributed`` on its way, and the services that it started.
+
+    Looked at sparingly: what a look costs, the services that begin anew beside it do not get.
 
     Args:
         process: of ``quant up``.
@@ -36,6 +39,8 @@ class Platform:
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
+        self._found: dict[str, psutil.Process] = {}
+        self._ports: dict[psutil.Process, int] = {}
 
     @property
     def runs(self) -> bool:
@@ -43,7 +48,20 @@ class Platform:
 
     def service(self, victim: str) -> psutil.Process | None:
         """The process of "name instance" now."""
-        name, instance = victim.split()
+        found = self._found.get(victim)
+        if found is None or not found.is_running() or found.status() == psutil.STATUS_ZOMBIE:
+            found = self._search(*victim.split())
+            if found is None:
+                return None
+            self._found[victim] = found
+        return found
+
+    def works(self, victim: str) -> bool:
+        """Whether a service has processed records since its start."""
+        process = self.service(victim)
+        return process is not None and self._committed(process) > 0
+
+    def _search(self, name: str, instance: str) -> psutil.Process | None:
         with contextlib.suppress(psutil.NoSuchProcess):
             for child in psutil.Process(self._process.pid).children():
                 with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
@@ -52,27 +70,20 @@ class Platform:
                         return child
         return None
 
-    def works(self, victim: str) -> bool:
-        """Whether a service has processed records since its start."""
-        process = self.service(victim)
-        return process is not None and _committed(process) > 0
-
-
-def _committed(process: psutil.Process) -> float:
-    """Turns that had records and were committed, as the service tells it; 0 while it does not answer."""
-    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, httpx.HTTPError):
-        for connection in process.net_connections("inet"):
-            if connection.status == psutil.CONN_LISTEN:
-                text = httpx.get(f"http://127.0.0.1:{connection.laddr.port}/metrics", timeout=2).text
-                numbers = {
-                    sample.name: sample.value
-                    for family in text_string_to_metric_families(text)
-                    for sample in family.samples
-                }
-                return min(
-                    numbers.get("quant_bus_records_read_total", 0), numbers.get("quant_process_commits_total", 0)
-                )
-    return 0
+    def _committed(self, process: psutil.Process) -> float:
+        """Turns that had records and were committed, as the service tells it; 0 while it does not answer."""
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, OSError):
+            if process not in self._ports:
+                listening = [each for each in process.net_connections("inet") if each.status == psutil.CONN_LISTEN]
+                if not listening:
+                    return 0
+                self._ports[process] = listening[0].laddr.port
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._ports[process]}/metrics", timeout=2) as answer:
+                text = answer.read().decode()
+            families = text_string_to_metric_families(text)
+            numbers = {sample.name: sample.value for family in families for sample in family.samples}
+            return min(numbers.get("quant_bus_records_read_total", 0), numbers.get("quant_process_commits_total", 0))
+        return 0
 
 
 class Executioner:
@@ -133,7 +144,7 @@ class Executioner:
                 return
             assert self._platform.runs, f"the run was over after {len(self.done)} kills; {self._down} were down"
             assert time.monotonic() < deadline, f"{self._down} did not come back"
-            time.sleep(0.05)
+            time.sleep(LOOKED_AT_EVERY_S)
 
 
 def require_stored_once(questdb: QuestdbServer, ticks: int) -> None:

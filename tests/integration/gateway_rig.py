@@ -20,7 +20,7 @@ from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.adapters.ticks.questdb import QuestdbWriter
 from quant_platform.domain.ticks import REPAIRED
 from quant_platform.hosts.api_keys import NewKey, new_key
-from quant_platform.hosts.distributed.connections import series_reader
+from quant_platform.hosts.distributed.series_connections import series_reader
 from quant_platform.ports.ledger_views import ScanPick
 from quant_platform.ports.series_store import TICKS, Labels, TickRows
 from tests.servers import settings_of

@@ -12,7 +12,7 @@ from quant_platform.domain.errors import UnavailableError
 from quant_platform.hosts import process
 from quant_platform.hosts.api_keys import unseal
 from quant_platform.hosts.config import Settings
-from quant_platform.hosts.distributed import connections
+from quant_platform.hosts.distributed import connections, ledger_connections, series_connections
 from quant_platform.hosts.doorkeeper import Doorkeeper
 from quant_platform.hosts.health import Health, routes, served
 from quant_platform.hosts.options import ServiceOptions
@@ -79,7 +79,7 @@ class WaitedLedger:
 
     def _open(self) -> None:
         if self._opened is None:
-            self._opened = connections.gateway_ledger(self._settings, self._health.waiting)
+            self._opened = ledger_connections.gateway_ledger(self._settings, self._health.waiting)
         if self._first_key is not None and self._opened.add_key(self._first_key):
             _log.info("the first key was taken in", key=self._first_key.key_id)
         if not self._opened.list_keys():
@@ -95,7 +95,7 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
     """
     sealed = settings.api.first_key
     ledger = WaitedLedger(settings, health, unseal(sealed.get_secret_value()) if sealed else None)
-    series = connections.series_reader(settings)
+    series = series_connections.series_reader(settings)
     lookups = connections.lookups(settings)
     requests = health.counter("quant_api_requests_total", "Requests answered", "route", "status")
     seconds = health.histogram("quant_api_request_seconds", "From a request to the end of its answer")

@@ -20,7 +20,7 @@ from quant_platform.domain.records import (
 )
 from quant_platform.hosts import process
 from quant_platform.hosts.config import Settings
-from quant_platform.hosts.distributed import connections
+from quant_platform.hosts.distributed import connections, series_connections
 from quant_platform.hosts.distributed.enriched_intake import EnrichedIntake
 from quant_platform.hosts.distributed.intake import Intake, count_read
 from quant_platform.hosts.health import Health
@@ -85,7 +85,7 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
     """
     service = MarketPersistorService(
         connections.kafka(settings),
-        lambda: connections.series_writer(settings),
+        lambda: series_connections.series_writer(settings),
         health,
         instance=options.instance,
         flush_rows=settings.questdb.flush_rows,

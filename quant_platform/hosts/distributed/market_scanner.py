@@ -19,7 +19,8 @@ from quant_platform.domain.ticks import NS_PER_MINUTE, NS_PER_SECOND
 from quant_platform.domain.topics import SCANNER_SUGGESTIONS
 from quant_platform.hosts import scans, wiring
 from quant_platform.hosts.config import Settings, load_settings
-from quant_platform.hosts.distributed.connections import kafka, postgres
+from quant_platform.hosts.distributed.connections import kafka
+from quant_platform.hosts.distributed.ledger_connections import postgres
 from quant_platform.hosts.faults import fault_point
 from quant_platform.hosts.health import Health
 from quant_platform.hosts.options import ServiceOptions

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ class ServiceProcess:
         port: where it answers, the same at every start.
         log: file that its log is appended to.
         instance: name of this one among several of its kind.
+        niceness: how far it yields the processors to the others, 0 to 19.
     """
 
     def __init__(
@@ -42,11 +44,13 @@ class ServiceProcess:
         port: int,
         log: Path,
         instance: str = "1",
+        niceness: int = 0,
     ) -> None:
         self.name = name
         self.instance = instance
         self.log = log
         self.starts = 0
+        self._niceness = niceness
         self._arguments = [name, "--instance", instance, "--exit-with-parent", *arguments]
         self._environment = {**environment, "QUANT_SERVICE__PORT": str(port)}
         self._process: asyncio.subprocess.Process | None = None
@@ -98,6 +102,8 @@ class ServiceProcess:
                 stderr=log,
                 start_new_session=True,
             )
+        with contextlib.suppress(ProcessLookupError):  # dead already
+            os.setpriority(os.PRIO_PROCESS, process.pid, self._niceness)
         self.starts += 1
         return await process.wait()
 

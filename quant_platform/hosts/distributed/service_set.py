@@ -18,6 +18,10 @@ from quant_platform.hosts.options import UpOptions
 from quant_platform.hosts.server_probes import is_configured
 from quant_platform.services.strategy_runtime.schema import DEFAULT_CAPITAL
 
+YIELDING = 10
+"""Niceness of an ingestor that nothing holds back: far ahead of the others, it leaves the processors to them, above all
+to one that begins anew."""
+
 
 class ServiceSet(NamedTuple):
     """The services of one run, not started yet."""
@@ -44,6 +48,7 @@ class _Wanted(NamedTuple):
     name: str
     arguments: Sequence[str] = ()
     instance: str = "1"
+    niceness: int = 0
 
     @property
     def label(self) -> str:
@@ -63,7 +68,7 @@ def services_of(options: UpOptions, settings: Settings, logs: Path, exchange: Ad
     """
     replay = ["--whole-universe"] if options.source == "replay" else []
     wanted = [
-        _Wanted("upstox_ingestor", replay),
+        _Wanted("upstox_ingestor", replay, niceness=YIELDING if options.speed is None else 0),
         *(_Wanted("feature_engine", instance=str(n)) for n in range(1, options.feature_engines + 1)),
     ]
     if options.subscribe == "scanner":
@@ -80,7 +85,8 @@ def services_of(options: UpOptions, settings: Settings, logs: Path, exchange: Ad
 
     def process(each: _Wanted) -> ServiceProcess:
         log = logs / f"{each.label}.log"
-        return ServiceProcess(each.name, [*each.arguments, *config], agreed, ports[each.label], log, each.instance)
+        arguments = [*each.arguments, *config]
+        return ServiceProcess(each.name, arguments, agreed, ports[each.label], log, each.instance, each.niceness)
 
     return ServiceSet(process(runtime), [process(each) for each in wanted], addresses)
 

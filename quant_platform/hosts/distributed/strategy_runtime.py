@@ -25,7 +25,7 @@ from quant_platform.domain.ticks import NS_PER_SECOND
 from quant_platform.domain.topics import ENRICHED_TICKS, ORDER_EVENTS
 from quant_platform.hosts import process
 from quant_platform.hosts.config import Settings
-from quant_platform.hosts.distributed import connections
+from quant_platform.hosts.distributed import connections, ledger_connections
 from quant_platform.hosts.distributed.enriched_intake import EnrichedIntake
 from quant_platform.hosts.distributed.intake import count_read, take
 from quant_platform.hosts.distributed.lookups import LookupWriter
@@ -94,14 +94,14 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
         QuantError: any but :class:`UnavailableError`, which is waited on.
     """
     plan = _plan(settings, options)
-    connections.postgres_url(settings)  # a password that is not set needs no server to be missed
+    ledger_connections.postgres_url(settings)  # a password that is not set needs no server to be missed
     with process.stopped_by_signals() as stop, connections.redis(settings, health) as lookups:
 
         def over(_: RunSummary) -> None:
             stop.set()
 
         def open_ledger() -> SqlLedger:
-            return connections.postgres(settings, health.waiting)
+            return ledger_connections.postgres(settings, health.waiting)
 
         warm_kernels()
         warm_readers()

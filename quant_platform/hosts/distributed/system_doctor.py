@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from quant_platform.domain.errors import ConfigurationError
 from quant_platform.hosts import doctor, process
 from quant_platform.hosts.config import Settings
-from quant_platform.hosts.distributed.connections import series_writer
+from quant_platform.hosts.distributed.series_connections import series_writer
 from quant_platform.hosts.health import Health
 from quant_platform.hosts.options import DoctorOptions, ServiceOptions
 from quant_platform.ports.series_store import SERVICE_METRICS, MetricRows, SeriesWriter

@@ -17,7 +17,7 @@ from quant_platform.domain.session import IST
 from quant_platform.domain.topics import TOPICS
 from quant_platform.hosts import terminal_view
 from quant_platform.hosts.config import Settings, load_settings
-from quant_platform.hosts.distributed import connections, feature_engine, market_persistor
+from quant_platform.hosts.distributed import connections, feature_engine, ledger_connections, market_persistor
 from quant_platform.hosts.distributed.service_process import ServiceProcess
 from quant_platform.hosts.distributed.service_set import ServiceSet, services_of
 from quant_platform.hosts.distributed.system_doctor import sample_services
@@ -87,7 +87,7 @@ class DistributedRun:
         """Run until the market is over and, unless told otherwise, on until stopped."""
         simulated = self._options.source != "upstox"
         async with contextlib.AsyncExitStack() as stack:
-            ledger = await self._patiently(lambda: connections.postgres(self._settings, self._say_waiting))
+            ledger = await self._patiently(lambda: ledger_connections.postgres(self._settings, self._say_waiting))
             stack.callback(ledger.close)
             await self._patiently(lambda: self._prepare_topics(ledger))
             address: Address | None = None

@@ -18,8 +18,9 @@ from quant_platform.hosts import wiring
 from quant_platform.hosts.config import Settings, load_settings
 from quant_platform.hosts.days import days_between, end_of_day
 from quant_platform.hosts.distributed import ingestor_state
-from quant_platform.hosts.distributed.connections import kafka, postgres, postgres_url, redis
+from quant_platform.hosts.distributed.connections import kafka, redis
 from quant_platform.hosts.distributed.ingestor_state import Snapshot, WrittenSince
+from quant_platform.hosts.distributed.ledger_connections import postgres, postgres_url
 from quant_platform.hosts.distributed.lookups import LookupWriter
 from quant_platform.hosts.distributed.suggestions import follow_suggestions
 from quant_platform.hosts.distributed.tick_stream import TickStream

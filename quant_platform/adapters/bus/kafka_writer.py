@@ -179,7 +179,7 @@ class KafkaTransactionalWriter(KafkaWriter):
         self._is_open = False
 
     def close(self) -> None:
-        """Drop what is open and let go of the connection; the next writer of this name drops what a hung client holds."""
+        """Drop what is open and let go of the connection; what a hung client holds, the next of its name drops."""
         with contextlib.suppress(UnavailableError):  # else the next writer of this name, or a time-out, drops it
             if self._is_open and not self._is_hung:
                 self._wait_for(partial(self._producer.abort_transaction, COMMIT_WITHIN_S))

@@ -1,9 +1,10 @@
-"""`make bench`: every figure in a process of its own, and what came out as the table of docs/performance.md.
+"""`make bench`: every figure in a process of its own, and what came out as the table of docs/performance.md, from which
+the shorter one of the README is made.
 
     python -m benchmarks [--quick] [--rounds N] [NAME ...]
 
 Without names all of :data:`FILES` are measured. Rows of figures that were not measured this time stay as they are.
-With ``--quick`` the inputs are small and the document is left alone.
+With ``--quick`` the inputs are small and the documents are left alone.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -42,12 +43,14 @@ FILES = (
 """In the order of the table; one a line, each a file of this folder."""
 
 DOCUMENT = CHECKOUT / "docs" / "performance.md"
+README = CHECKOUT / "README.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 HEAD = (
     "| figure | measured | limit in the same run | ratio | at least | aim | reached | peak memory | CPU | note |\n"
     "|---|---|---|---|---|---|---|---|---|---|"
 )
 COLUMNS = HEAD.partition("\n")[0].count("|") - 1
+IN_SHORT = ("figure", "measured", "ratio", "at least", "aim")
 
 Result = Mapping[str, Any]
 
@@ -88,7 +91,7 @@ def row(result: Result) -> str:
 
 def _row(*cells: str) -> str:
     assert len(cells) == COLUMNS
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+    return _row_of(cell.replace("|", "/") for cell in cells)
 
 
 def machine() -> str:
@@ -106,23 +109,53 @@ def machine() -> str:
 
 def with_rows(text: str, results: list[Result], measured_on: str) -> str:
     """The document with these figures in its table: where they stood, or at its end."""
-    before, _, rest = text.partition(BEGIN)
-    table, mark, after = rest.partition(END)
-    if not mark:
-        raise SystemExit(f"bench: {DOCUMENT} has no table between {BEGIN} and {END}")
-    stood = [line for line in table.splitlines() if line.startswith("| ") and line not in HEAD]
-    rows = {line.split(" | ")[0].removeprefix("| "): line for line in stood}
+    _, table, _ = _around_table(text)
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in _rows(table)}
     for result in results:
         if "missing" not in result or result["name"] not in rows:
             rows[result["name"]] = row(result)
-    return "\n".join([before + BEGIN, measured_on, "", HEAD, *rows.values(), END]) + after
+    return _with_table(text, [measured_on, "", HEAD, *rows.values()])
+
+
+def in_short(text: str, document: str) -> str:
+    """A text with the table of the document in its own, cut down to :data:`IN_SHORT`."""
+    _, table, _ = _around_table(document)
+    places = [_cells(HEAD.partition("\n")[0]).index(name) for name in IN_SHORT]
+    rows = [_row_of([cells[place] for place in places]) for cells in map(_cells, _rows(table))]
+    measured_on = table.strip().partition("\n")[0]
+    return _with_table(text, [measured_on, "", _row_of(IN_SHORT), "|" + "---|" * len(IN_SHORT), *rows])
+
+
+def _around_table(text: str) -> tuple[str, str, str]:
+    before, begin, rest = text.partition(BEGIN)
+    table, end, after = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"bench: there is no table between {BEGIN} and {END} in {text[:40]!r}…")
+    return before, table, after
+
+
+def _with_table(text: str, lines: list[str]) -> str:
+    before, _, after = _around_table(text)
+    return "\n".join([before + BEGIN, *lines, END]) + after
+
+
+def _rows(table: str) -> list[str]:
+    return [line for line in table.splitlines() if line.startswith("| ") and line not in HEAD]
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def _row_of(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
     """Measure, print, and write the table."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="which files [default: all]")
-    parser.add_argument("--quick", action="store_true", help="small inputs; leaves the document alone")
+    parser.add_argument("--quick", action="store_true", help="small inputs; leaves the documents alone")
     parser.add_argument("--rounds", type=int, metavar="N", help="measure each side N times")
     options = parser.parse_args()
     unknown = sorted(name for name in options.names if not (Path(__file__).parent / f"{name}.py").is_file())
@@ -135,8 +168,10 @@ def main() -> None:
         print(*map(row, found), sep="\n", flush=True)
         results += found
     if not options.quick:
-        DOCUMENT.write_text(with_rows(DOCUMENT.read_text("utf-8"), results, machine()), "utf-8")
-        print(f"written to {DOCUMENT.relative_to(CHECKOUT)}")
+        document = with_rows(DOCUMENT.read_text("utf-8"), results, machine())
+        DOCUMENT.write_text(document, "utf-8")
+        README.write_text(in_short(README.read_text("utf-8"), document), "utf-8")
+        print(f"written to {DOCUMENT.relative_to(CHECKOUT)} and {README.relative_to(CHECKOUT)}")
     if any(result.get("failed") for result in results):
         raise SystemExit(1)
 

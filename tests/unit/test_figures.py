@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.__main__ import BEGIN, END, HEAD, row, with_rows
+from benchmarks.__main__ import BEGIN, END, HEAD, in_short, row, with_rows
 from benchmarks.figure import Figure, Goal, Limit
 from benchmarks.made_up import FIRST_DAY, make_day
 from quant_platform.domain.ticks import TickBatch
@@ -64,3 +64,19 @@ def _check_prices(batch: TickBatch) -> None:
     assert (batch.bid_price[:, 0] < batch.ask_price[:, 0]).all()
     at_bid, at_ask = batch.ltp == batch.bid_price[:, 0], batch.ltp == batch.ask_price[:, 0]
     assert (at_bid | at_ask).all()
+
+
+def test_the_short_table_has_the_same_figures_and_leaves_what_is_around_it() -> None:
+    document = with_rows(f"{BEGIN}\n{END}\n", [FIGURE.as_json()], "on A")
+    once = in_short(f"before\n{BEGIN}\n{END}\nafter\n", document)
+    assert once == in_short(once, document)
+    lines = once.splitlines()
+    assert lines[:4] == ["before", BEGIN, "on A", ""]
+    assert lines[4:6] == ["| figure | measured | ratio | at least | aim |", "|---|---|---|---|---|"]
+    assert lines[6].startswith(f"| {FIGURE.name} | 30 ")
+    assert lines[7:] == [END, "after"]
+
+
+def test_a_text_without_a_table_is_named() -> None:
+    with pytest.raises(SystemExit, match="no table"):
+        in_short("# Of another kind", with_rows(f"{BEGIN}\n{END}\n", [FIGURE.as_json()], "on A"))

@@ -18,6 +18,7 @@ from quant_platform.adapters.ticks.file_columns import (
     whole_numbers,
 )
 from quant_platform.adapters.ticks.file_schema import CANDLE_PRICES, DataFile, Kind, RowGroup, unreadable
+from quant_platform.adapters.ticks.read_ahead import read_ahead
 from quant_platform.domain.errors import DataError
 from quant_platform.domain.session import ist_time
 from quant_platform.domain.ticks import IST_OFFSET_NS, NS_PER_DAY, BarBatch
@@ -236,7 +237,8 @@ def _record_batches(file: DataFile, group: RowGroup, columns: Sequence[str]) -> 
     row = group.first_row
     try:
         with file.open() as parquet:
-            for batch in parquet.iter_batches(BATCH_ROWS, row_groups=[group.number], columns=list(columns)):
+            batches = parquet.iter_batches(BATCH_ROWS, row_groups=[group.number], columns=list(columns))
+            for batch in read_ahead(batches, "decode"):
                 yield row, batch
                 row += batch.num_rows
     except (pa.ArrowException, OSError) as error:

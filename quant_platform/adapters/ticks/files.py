@@ -22,6 +22,7 @@ from quant_platform.adapters.ticks.file_schema import (
     find_files,
     open_data_file,
 )
+from quant_platform.adapters.ticks.read_ahead import read_ahead
 from quant_platform.domain.bars import TICKS_PER_BAR, bars_to_ticks, exchange_bars
 from quant_platform.domain.errors import CalendarError, DataError, UsageError
 from quant_platform.domain.instruments import full_symbol, instrument_for
@@ -167,12 +168,8 @@ class FileTickSource:
             DataError: a row that the footers did not betray is impossible, or a file is damaged.
         """
         self._skipped.clear()
-        with DayBuffer(self._buffer_bytes) as buffer, ThreadPoolExecutor(1, "read-days") as reader:
-            stream = self._read_parts(buffer)
-            upcoming = reader.submit(next, stream, None)
-            while (part := upcoming.result()) is not None:
-                upcoming = reader.submit(next, stream, None)
-                yield part
+        with DayBuffer(self._buffer_bytes) as buffer:
+            yield from read_ahead(self._read_parts(buffer), "read-days")
 
     def history(self, symbol: str, before: date, bars: int) -> list[Candle]:
         """The last one-minute bars of a symbol before a date, in session only, oldest first.

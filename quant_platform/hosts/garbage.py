@@ -26,6 +26,17 @@ class Collector:
 
 
 @contextmanager
+def nothing_to_collect() -> Iterator[None]:
+    """For imports: what they bring stays for ever, and looking through it for garbage, then and later, is in vain."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@contextmanager
 def collected_at_rest() -> Iterator[Collector]:
     """Let nothing but :meth:`Collector.rest` collect while the block lasts; what is there before is never looked at."""
     was_enabled = gc.isenabled()

@@ -81,6 +81,7 @@ class QuestdbHttp:
             auth=None if address.user is None else (address.user, address.password or ""),
             timeout=timeout_s,
             trust_env=False,
+            verify=address.secure,  # else nobody has to load the certificates of the world, for 45 ms
         )
 
     def ask(self, statement: str) -> list[list[Any]]:

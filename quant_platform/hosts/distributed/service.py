@@ -10,6 +10,7 @@ import structlog
 
 from quant_platform.domain.errors import QuantError, SafetyError, UsageError
 from quant_platform.hosts.config import load_settings
+from quant_platform.hosts.garbage import nothing_to_collect
 from quant_platform.hosts.health import Health, answering
 from quant_platform.hosts.logs import configure_logs
 from quant_platform.hosts.options import ServiceOptions
@@ -65,7 +66,8 @@ def _serve(options: ServiceOptions) -> None:
     health = Health(options.name)
     if options.exit_with_parent:
         threading.Thread(target=_end_with_parent, daemon=True).start()
-    serve = import_module(f"{__package__}.{options.name}").serve
+    with nothing_to_collect():
+        serve = import_module(f"{__package__}.{options.name}").serve
     with answering(health, settings.service.host, settings.service.port, _say_port):
         try:
             serve(settings, options, health)

@@ -18,6 +18,7 @@ from quant_platform.hosts.config import Settings
 from quant_platform.hosts.distributed.series_connections import series_writer
 from quant_platform.hosts.health import Health
 from quant_platform.hosts.options import DoctorOptions, ServiceOptions
+from quant_platform.hosts.service_states import any_is_secure
 from quant_platform.ports.series_store import SERVICE_METRICS, MetricRows, SeriesWriter
 from quant_platform.services.system_doctor.samples import Answers, Number, metric_rows
 from quant_platform.services.system_doctor.verdict import Level, Verdict
@@ -133,7 +134,11 @@ def sample_services(services: Mapping[str, str]) -> list[Answers]:
     """
     if not services:
         return []
-    with httpx.Client(timeout=ANSWERS_WITHIN_S, trust_env=False) as client, ThreadPoolExecutor(len(services)) as pool:
+    secure = any_is_secure(services.values())
+    with (
+        httpx.Client(timeout=ANSWERS_WITHIN_S, trust_env=False, verify=secure) as client,
+        ThreadPoolExecutor(len(services)) as pool,
+    ):
         return list(pool.map(lambda service: _answers(client, *service), services.items()))
 
 

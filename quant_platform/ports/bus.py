@@ -179,8 +179,15 @@ class Bus(Protocol):
         """An idempotent writer."""
         ...
 
-    def transactional_writer(self, name: str) -> TransactionalWriter:
+    def transactional_writer(
+        self, name: str, group: str | None = None, topic: str | None = None
+    ) -> TransactionalWriter:
         """A writer of transactions; what an earlier one of the same name left open is dropped.
+
+        Args:
+            name: of no other writer that lives.
+            group: whose places its transactions move; None where they move none.
+            topic: that the group reads; it is there.
 
         Raises:
             UnavailableError: the bus cannot be reached.

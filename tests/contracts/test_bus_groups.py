@@ -126,6 +126,28 @@ def test_a_reader_whose_place_another_took_can_commit_no_more(any_bus: Bus) -> N
 # Transactions.
 
 
+def test_a_writer_that_names_its_group_leaves_the_places_of_the_group_as_they_are(any_bus: Bus) -> None:
+    write(any_bus, *"abc")
+    reader = any_bus.group_reader("group", "one", THINGS.name)
+    first, *_ = take(reader, 3)
+    commit(any_bus, reader, following(first))
+    assert settled_behind(any_bus, 2) == 2
+    writer = any_bus.transactional_writer("writer", "group", THINGS.name)
+    assert settled_behind(any_bus, 2) == 2
+    writer.commit(reader, reader.positions())
+    assert settled_behind(any_bus, 0) == 0
+    writer.close()
+    reader.close()
+
+
+def test_a_writer_may_name_a_group_that_nobody_has_joined_yet(any_bus: Bus) -> None:
+    write(any_bus, "a")
+    any_bus.transactional_writer("writer", "group", THINGS.name).close()
+    reader = any_bus.group_reader("group", "one", THINGS.name)
+    assert values(take(reader, 1)) == ["a"]
+    reader.close()
+
+
 def test_a_transaction_is_unseen_until_it_is_committed_and_moves_its_group_with_it(any_bus: Bus) -> None:
     write(any_bus, *"abc")
     reader = any_bus.group_reader("group", "one", THINGS.name)

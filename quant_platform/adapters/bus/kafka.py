@@ -175,13 +175,12 @@ class KafkaBus:
         """An idempotent writer that waits for every replica."""
         return KafkaWriter(self._options.bootstrap_servers)
 
-    def transactional_writer(self, name: str) -> KafkaTransactionalWriter:
-        """A writer of transactions; what an earlier one of the same name left open is dropped.
-
-        Raises:
-            UnavailableError: Kafka cannot be reached.
-        """
-        return KafkaTransactionalWriter(self._options.bootstrap_servers, name, self._options.transaction_timeout_ms)
+    def transactional_writer(
+        self, name: str, group: str | None = None, topic: str | None = None
+    ) -> KafkaTransactionalWriter:
+        """A writer of transactions; see :class:`~quant_platform.ports.bus.Bus`."""
+        options = self._options
+        return KafkaTransactionalWriter(options.bootstrap_servers, name, options.transaction_timeout_ms, group, topic)
 
     def _as_made(self, topic: Topic) -> NewTopic:
         config = dict(_COMPACTED) if topic.compacted else {"retention.ms": str(topic.retention_ms)}

@@ -93,7 +93,8 @@ class KafkaReader:
                 return
             if partitions:
                 # Waits until no transaction holds an offset of these partitions any more: what stands below is final.
-                reader.consumer.committed(partitions, timeout=ASK_WITHIN_S)
+                with named(servers):  # here already: the client passes its own errors on as what nobody can catch
+                    reader.consumer.committed(partitions, timeout=ASK_WITHIN_S)
             on_assigned([partition.partition for partition in partitions])
 
         reader.consumer.subscribe([topic], on_assign=assigned, on_revoke=given_up, on_lost=given_up)

@@ -114,7 +114,9 @@ class MemoryBus:
         """A writer."""
         return _MemoryWriter(self)
 
-    def transactional_writer(self, name: str) -> TransactionalWriter:
+    def transactional_writer(
+        self, name: str, group: str | None = None, topic: str | None = None
+    ) -> TransactionalWriter:
         """A writer of transactions; what an earlier one of the same name left open is dropped."""
         writer = _MemoryTransactionalWriter(self, name)
         self.transactions[name] = writer

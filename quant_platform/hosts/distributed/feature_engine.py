@@ -97,7 +97,8 @@ class FeatureEngineService:
         self._bus.ensure([EQUITY_TICKS, ENRICHED_TICKS, FEATURE_STATE])
         self._table = SymbolTable()
         self._engine = FeatureEngine(*self._periods, depth=self._depth)
-        self._writer: TransactionalWriter = self._bus.transactional_writer(f"{NAME}-{self._instance}")
+        writer = f"{NAME}-{self._instance}"
+        self._writer: TransactionalWriter = self._bus.transactional_writer(writer, NAME, EQUITY_TICKS.name)
         self._closing.append(self._writer.close)
         self._intake = Intake(_READERS, self._writer, self._health)
         self._reader: GroupReader = self._bus.group_reader(NAME, self._instance, EQUITY_TICKS.name, self._restore)

@@ -238,9 +238,10 @@ class _Inlet:
         self.taken = 0
         """Records since the last commit."""
         self._health = health
-        self._writer: TransactionalWriter = bus.transactional_writer(f"{source.group}-{instance}")
+        topic = source.topic.name
+        self._writer: TransactionalWriter = bus.transactional_writer(f"{source.group}-{instance}", source.group, topic)
         try:
-            self.reader: GroupReader = bus.group_reader(source.group, instance, source.topic.name, self._on_share)
+            self.reader: GroupReader = bus.group_reader(source.group, instance, topic, self._on_share)
         except BaseException:
             self._writer.close()
             raise

@@ -92,5 +92,7 @@ def _say_port(port: int) -> None:
 
 def _end_with_parent() -> None:
     """Standard input is a pipe that the parent holds: it ends when the parent does, however that ends."""
-    sys.stdin.buffer.read()
+    # Past Python's own buffer, whose lock a thread that waits there would hold at the end of the process.
+    while os.read(sys.stdin.fileno(), 1):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)

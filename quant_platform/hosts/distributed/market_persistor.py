@@ -32,11 +32,12 @@ from quant_platform.services.market_persistor.rows import candle_rows, greeks_ro
 
 NAME = "market_persistor"
 
-
 PIECE = 2000
 """Records that become rows at a time, before the next ones push them out of the processor's cache."""
 ENOUGH = 20_000
 """Records with which a flush waits for more only where there are more: larger ones are cheaper."""
+FIRST_ROWS = 10_000
+"""As many as the first turn after a start takes: one that is killed again and again gets on all the same."""
 WRITTEN_PIECES = 25
 """Pieces that are written at a time: the server pays for every commit."""
 
@@ -107,7 +108,7 @@ class MarketPersistorService:
         connect: makes the writer of the time series.
         health: of this process.
         instance: name of this instance, the same after a restart and another's never.
-        flush_rows: records of a topic that a turn takes at most.
+        flush_rows: records of a topic that a turn takes at most, the first one fewer.
         flush_s: how long it waits for :data:`ENOUGH`, or goes on taking what is there.
     """
 
@@ -140,6 +141,7 @@ class MarketPersistorService:
         self._bus.ensure([each.topic for each in INPUTS])
         self._show_unstored()
         self._store.prepare()
+        self._most = min(FIRST_ROWS, self._flush_rows)
         self._inlets: list[_Inlet] = []
         for each in INPUTS:
             self._inlets.append(_Inlet(self._bus, each, self._instance, self._health))
@@ -153,8 +155,8 @@ class MarketPersistorService:
         self._rows: list[_Rows] = []
         self._under_way: list[Future[None]] = []
         ticks, greeks = self._inlets
-        ticks.take(min(PIECE, self._flush_rows), self._flush_s)
-        greeks.take(self._flush_rows, 0.0)
+        ticks.take(min(PIECE, self._most), self._flush_s)
+        greeks.take(self._most, 0.0)
 
     def process(self) -> None:
         """Have rows made of the records, and of further ticks while they come, as many as a flush takes or waits for.
@@ -167,7 +169,7 @@ class MarketPersistorService:
             self._have_done(partial(self._read, ticks, ticks.records))
             left_s = self._take_until - time.monotonic()
             wait_s = left_s if ticks.taken < ENOUGH or ticks.reader.lag() else 0.0
-            ticks.take(min(PIECE, self._flush_rows - ticks.taken) if left_s > 0 else 0, wait_s)
+            ticks.take(min(PIECE, self._most - ticks.taken) if left_s > 0 else 0, wait_s)
         self._show_lag()
 
     def store(self) -> None:
@@ -183,6 +185,7 @@ class MarketPersistorService:
         """Go on after what is stored; dead letters and offsets together."""
         for inlet in self._inlets:
             inlet.commit()
+        self._most = self._flush_rows
 
     def close(self) -> None:
         """Leave the groups and let go of QuestDB."""

@@ -21,6 +21,13 @@ class Record(NamedTuple):
     value: bytes
 
 
+class Source(NamedTuple):
+    """A group and what it reads."""
+
+    group: str
+    topic: str
+
+
 class RecordReader(Protocol):
     """Reads what is committed (never what an open or dropped transaction holds)."""
 
@@ -179,15 +186,12 @@ class Bus(Protocol):
         """An idempotent writer."""
         ...
 
-    def transactional_writer(
-        self, name: str, group: str | None = None, topic: str | None = None
-    ) -> TransactionalWriter:
+    def transactional_writer(self, name: str, source: Source | None = None) -> TransactionalWriter:
         """A writer of transactions; what an earlier one of the same name left open is dropped.
 
         Args:
             name: of no other writer that lives.
-            group: whose places its transactions move; None where they move none.
-            topic: that the group reads; it is there.
+            source: what its transactions move on in, a topic that is there; None where they only write.
 
         Raises:
             UnavailableError: the bus cannot be reached.

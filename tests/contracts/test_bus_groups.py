@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from quant_platform.domain.errors import UnavailableError
-from quant_platform.ports.bus import Bus, GroupReader, Record
+from quant_platform.ports.bus import Bus, GroupReader, Record, Source
 from tests.contracts.bus_rig import (
     ALL,
     OTHERS,
@@ -132,7 +132,7 @@ def test_a_writer_that_names_its_group_leaves_the_places_of_the_group_as_they_ar
     first, *_ = take(reader, 3)
     commit(any_bus, reader, following(first))
     assert settled_behind(any_bus, 2) == 2
-    writer = any_bus.transactional_writer("writer", "group", THINGS.name)
+    writer = any_bus.transactional_writer("writer", Source("group", THINGS.name))
     assert settled_behind(any_bus, 2) == 2
     writer.commit(reader, reader.positions())
     assert settled_behind(any_bus, 0) == 0
@@ -142,7 +142,7 @@ def test_a_writer_that_names_its_group_leaves_the_places_of_the_group_as_they_ar
 
 def test_a_writer_may_name_a_group_that_nobody_has_joined_yet(any_bus: Bus) -> None:
     write(any_bus, "a")
-    any_bus.transactional_writer("writer", "group", THINGS.name).close()
+    any_bus.transactional_writer("writer", Source("group", THINGS.name)).close()
     reader = any_bus.group_reader("group", "one", THINGS.name)
     assert values(take(reader, 1)) == ["a"]
     reader.close()

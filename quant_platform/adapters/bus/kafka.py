@@ -13,7 +13,7 @@ from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, not_th
 from quant_platform.adapters.bus.kafka_reader import KafkaReader, asker, history
 from quant_platform.adapters.bus.kafka_writer import KafkaTransactionalWriter, KafkaWriter
 from quant_platform.domain.topics import Topic
-from quant_platform.ports.bus import OnAssigned, Record
+from quant_platform.ports.bus import OnAssigned, Record, Source
 
 T = TypeVar("T")
 
@@ -175,12 +175,10 @@ class KafkaBus:
         """An idempotent writer that waits for every replica."""
         return KafkaWriter(self._options.bootstrap_servers)
 
-    def transactional_writer(
-        self, name: str, group: str | None = None, topic: str | None = None
-    ) -> KafkaTransactionalWriter:
+    def transactional_writer(self, name: str, source: Source | None = None) -> KafkaTransactionalWriter:
         """A writer of transactions; see :class:`~quant_platform.ports.bus.Bus`."""
         options = self._options
-        return KafkaTransactionalWriter(options.bootstrap_servers, name, options.transaction_timeout_ms, group, topic)
+        return KafkaTransactionalWriter(options.bootstrap_servers, name, options.transaction_timeout_ms, source)
 
     def _as_made(self, topic: Topic) -> NewTopic:
         config = dict(_COMPACTED) if topic.compacted else {"retention.ms": str(topic.retention_ms)}

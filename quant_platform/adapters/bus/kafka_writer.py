@@ -13,7 +13,7 @@ from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, LOG, named, u
 from quant_platform.adapters.bus.kafka_reader import asker, places
 from quant_platform.domain.errors import RefusedRecordError, UnavailableError
 from quant_platform.domain.topics import SCHEMA_VERSION
-from quant_platform.ports.bus import GroupReader, Offsets, Record
+from quant_platform.ports.bus import GroupReader, Offsets, Record, Source
 
 FLUSH_WITHIN_S = 5.0
 COMMIT_WITHIN_S = 5.0
@@ -149,16 +149,13 @@ class KafkaTransactionalWriter(KafkaWriter):
         servers: bootstrap servers.
         name: what an earlier writer of this name left open is dropped, and that writer fenced off.
         timeout_ms: the cluster drops a transaction that is open for longer.
-        group: whose places the transactions move; None where they move none.
-        topic: that the group reads.
+        source: what the transactions move on in; None where they only write.
 
     Raises:
         UnavailableError: Kafka cannot be reached.
     """
 
-    def __init__(
-        self, servers: str, name: str, timeout_ms: int, group: str | None = None, topic: str | None = None
-    ) -> None:
+    def __init__(self, servers: str, name: str, timeout_ms: int, source: Source | None = None) -> None:
         config = {
             "transactional.id": name,
             "transaction.timeout.ms": timeout_ms,
@@ -169,8 +166,8 @@ class KafkaTransactionalWriter(KafkaWriter):
         self._is_hung = False
         with named(servers):
             self._producer.init_transactions(ASK_WITHIN_S)
-        if group is not None and topic is not None:
-            self._drop_places(group, topic)
+        if source is not None:
+            self._drop_places(source)
 
     def commit(self, reader: GroupReader, offsets: Offsets) -> None:
         """End the transaction that the first :meth:`send` since the last commit began, with these offsets in it.
@@ -192,12 +189,12 @@ class KafkaTransactionalWriter(KafkaWriter):
         if not self._is_hung:
             super().close()
 
-    def _drop_places(self, group: str, topic: str) -> None:
+    def _drop_places(self, source: Source) -> None:
         """Drop places that an earlier writer of this name left pending with a group whose coordinator died.
 
         Kafka forgets them only by the end of another transaction of this name that moves the group (ADR 26).
         """
-        stranger = asker(self._servers, group)
+        stranger = asker(self._servers, source.group)
         try:
             with named(self._servers):
                 membership = stranger.consumer_group_metadata()
@@ -206,7 +203,8 @@ class KafkaTransactionalWriter(KafkaWriter):
 
         def begin_and_abort() -> None:
             self._producer.begin_transaction()
-            self._producer.send_offsets_to_transaction([TopicPartition(topic, 0, 0)], membership, COMMIT_WITHIN_S)
+            nowhere = [TopicPartition(source.topic, 0, 0)]
+            self._producer.send_offsets_to_transaction(nowhere, membership, COMMIT_WITHIN_S)
             self._producer.abort_transaction(COMMIT_WITHIN_S)
 
         try:

@@ -14,6 +14,7 @@ from quant_platform.ports.bus import (
     Record,
     RecordReader,
     RecordWriter,
+    Source,
     TransactionalWriter,
 )
 
@@ -114,9 +115,7 @@ class MemoryBus:
         """A writer."""
         return _MemoryWriter(self)
 
-    def transactional_writer(
-        self, name: str, group: str | None = None, topic: str | None = None
-    ) -> TransactionalWriter:
+    def transactional_writer(self, name: str, source: Source | None = None) -> TransactionalWriter:
         """A writer of transactions; what an earlier one of the same name left open is dropped."""
         writer = _MemoryTransactionalWriter(self, name)
         self.transactions[name] = writer

@@ -22,7 +22,7 @@ from quant_platform.hosts.options import ServiceOptions
 from quant_platform.hosts.strategies import load_strategy
 from quant_platform.hosts.warm import warm_kernels
 from quant_platform.hosts.warm_readers import warm_readers
-from quant_platform.ports.bus import Bus, GroupReader, Record, TransactionalWriter
+from quant_platform.ports.bus import Bus, GroupReader, Record, Source, TransactionalWriter
 from quant_platform.services.feature_engine.engine import FeatureEngine
 
 NAME = "feature_engine"
@@ -97,8 +97,8 @@ class FeatureEngineService:
         self._bus.ensure([EQUITY_TICKS, ENRICHED_TICKS, FEATURE_STATE])
         self._table = SymbolTable()
         self._engine = FeatureEngine(*self._periods, depth=self._depth)
-        writer = f"{NAME}-{self._instance}"
-        self._writer: TransactionalWriter = self._bus.transactional_writer(writer, NAME, EQUITY_TICKS.name)
+        source = Source(NAME, EQUITY_TICKS.name)
+        self._writer: TransactionalWriter = self._bus.transactional_writer(f"{NAME}-{self._instance}", source)
         self._closing.append(self._writer.close)
         self._intake = Intake(_READERS, self._writer, self._health)
         self._reader: GroupReader = self._bus.group_reader(NAME, self._instance, EQUITY_TICKS.name, self._restore)

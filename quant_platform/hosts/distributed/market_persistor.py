@@ -26,7 +26,7 @@ from quant_platform.hosts.distributed.intake import Intake, count_read
 from quant_platform.hosts.health import Health
 from quant_platform.hosts.options import ServiceOptions
 from quant_platform.hosts.warm_readers import warm_readers
-from quant_platform.ports.bus import Bus, GroupReader, Offsets, Record, TransactionalWriter
+from quant_platform.ports.bus import Bus, GroupReader, Offsets, Record, Source, TransactionalWriter
 from quant_platform.ports.series_store import CANDLES_1M, OPTION_GREEKS, TICKS, SeriesWriter, Table
 from quant_platform.services.market_persistor.rows import candle_rows, greeks_rows, tick_rows
 
@@ -241,10 +241,10 @@ class _Inlet:
         self.taken = 0
         """Records since the last commit."""
         self._health = health
-        topic = source.topic.name
-        self._writer: TransactionalWriter = bus.transactional_writer(f"{source.group}-{instance}", source.group, topic)
+        moved = Source(source.group, source.topic.name)
+        self._writer: TransactionalWriter = bus.transactional_writer(f"{source.group}-{instance}", moved)
         try:
-            self.reader: GroupReader = bus.group_reader(source.group, instance, topic, self._on_share)
+            self.reader: GroupReader = bus.group_reader(moved.group, instance, moved.topic, self._on_share)
         except BaseException:
             self._writer.close()
             raise

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant_platform.domain.errors import LedgerError
+from quant_platform.domain.prefetch import prefetch, ticks_ahead
 from quant_platform.domain.snapshots import grow, pack, unpack
 from quant_platform.domain.ticks import (
     IST_OFFSET_NS,
@@ -92,7 +93,10 @@ def _enrich(
     if highest >= state.size:
         return highest + 1
     vwaps, rsis, obis, smas, spreads = values[0], values[1], values[2], values[3], values[4]
+    ahead = ticks_ahead(state)
     for i in range(ts.size):
+        if ahead and i + ahead < ts.size:
+            prefetch(state, integer(symbol[i + ahead]))
         if flags[i] & NOT_FED:
             _clear(values, side, has_depth, i)
             continue

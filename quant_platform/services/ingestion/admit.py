@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant_platform.domain.instruments import SymbolTable
+from quant_platform.domain.prefetch import prefetch, ticks_ahead
 from quant_platform.domain.session import Session, ist_date, session_on
 from quant_platform.domain.snapshots import grow, pack, unpack
 from quant_platform.domain.ticks import (
@@ -100,7 +101,10 @@ def _judge(
     depth = (ticks.bid_price, ticks.bid_qty, ticks.ask_price, ticks.ask_qty)
     date = (day.start + IST_OFFSET_NS) // NS_PER_DAY
     late = duplicates = 0
+    ahead = ticks_ahead(state)
     for i in range(start, ticks.ts.size):
+        if ahead and i + ahead < ticks.ts.size:
+            prefetch(state, integer(ticks.symbol[i + ahead]))
         ts = integer(ticks.ts[i])
         if ts < day.start or ts >= day.end:
             return i, late, duplicates

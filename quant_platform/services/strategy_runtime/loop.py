@@ -4,6 +4,7 @@ from typing import Any
 
 from quant_platform.domain.charges import ChargeRates, total_charges
 from quant_platform.domain.orders import BUY, SELL, EventKind, Fill, Intent, Refusal, Trigger
+from quant_platform.domain.prefetch import prefetch, ticks_ahead
 from quant_platform.domain.ticks import NOT_FED, NS_PER_MINUTE, integer
 from quant_platform.kernel import kernel
 from quant_platform.services.strategy_runtime import ledger, paper_exchange, risk
@@ -276,7 +277,10 @@ def _process(
 ) -> int:
     depth = Depth(tape.bid_price, tape.bid_qty, tape.ask_price, tape.ask_qty)
     room = events.size - EVENTS_PER_TICK
+    ahead = ticks_ahead(positions)
     for i in range(start, stop):
+        if ahead and i + ahead < stop:
+            prefetch(positions, integer(tape.symbol[i + ahead]))
         if tape.flags[i] & NOT_FED:
             continue
         ts = integer(tape.ts[i])

@@ -13,7 +13,7 @@ from numba.extending import intrinsic, overload
 
 from quant_platform.kernel import kernel
 
-_declared: Any = cgutils.get_or_insert_function
+_declared: Any = cgutils.get_or_insert_function  # its stubs know no types
 
 AHEAD = 8
 """Ticks between the load and the turn: what a core does in two memory accesses."""
@@ -56,7 +56,7 @@ def _line_by_line(_typing: Any, records: Any, number: Any) -> Any:
     return types.void(records, types.int64), code
 
 
-_load: Any = _line_by_line
+_load: Any = _line_by_line  # called in kernels only, with the arguments that come after the first
 
 
 @overload(prefetch)

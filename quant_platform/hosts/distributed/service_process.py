@@ -33,7 +33,7 @@ class ServiceProcess:
         port: where it answers, the same at every start.
         log: file that its log is appended to.
         instance: name of this one among several of its kind.
-        niceness: how far it yields the processors to the others, 0 to 19.
+        niceness: how much further than ourselves it yields the processors to others.
     """
 
     def __init__(
@@ -102,8 +102,9 @@ class ServiceProcess:
                 stderr=log,
                 start_new_session=True,
             )
-        with contextlib.suppress(ProcessLookupError):  # dead already
-            os.setpriority(os.PRIO_PROCESS, process.pid, self._niceness)
+        if self._niceness:
+            with contextlib.suppress(ProcessLookupError):  # dead already
+                os.setpriority(os.PRIO_PROCESS, process.pid, os.getpriority(os.PRIO_PROCESS, 0) + self._niceness)
         self.starts += 1
         return await process.wait()
 

@@ -32,7 +32,7 @@ ENRICHED_TICKS = Topic("market.enriched.ticks")
 SCANNER_SUGGESTIONS = Topic("scanner.suggestions", 1)
 OPTION_GREEKS = Topic("market.option.greeks")
 ORDER_EVENTS = Topic("orders.events", 0, 30 * _DAY_MS)
-FEATURE_STATE = Topic("feature_engine.changelog", compacted=True)
+FEATURE_STATE = Topic("feature_engine.changelog", 1, compacted=True)
 INGESTOR_STATE = Topic("upstox_ingestor.changelog", 1, compacted=True)
 
 TOPICS = (

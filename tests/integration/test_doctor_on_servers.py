@@ -86,7 +86,7 @@ def test_servers_that_are_well_need_no_cure_and_no_secret_is_printed(
     assert found["questdb"].what.startswith("version 9.")
     assert found["redis"].what.startswith("version ")
     assert found["topic market.equity.ticks"].what == "3 partitions, kept 7 days"
-    assert found["topic feature_engine.changelog"].what == "3 partitions, compacted"
+    assert found["topic feature_engine.changelog"].what == "1 partition, compacted"
     assert found["table service_metrics"].level is Level.OK
     assert found["audit"].what.startswith("the chains of ")
     assert found["server clocks"].level is Level.OK

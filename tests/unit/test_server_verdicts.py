@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from quant_platform.domain.topics import EQUITY_TICKS, FEATURE_STATE, TOPICS
+from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS, TOPICS
 from quant_platform.ports.series_store import TABLES
 from quant_platform.ports.server_probes import (
     BucketFound,
@@ -162,10 +162,10 @@ def test_an_older_schema_s_missing_tables_are_made_and_not_mourned() -> None:
 
 
 def test_topics_whose_partitions_belong_together_must_have_equally_many() -> None:
-    changed = topics(feature_engine__changelog=TopicFound(6, FEATURE_STATE.retention_ms, True))
+    changed = topics(market__enriched__ticks=TopicFound(6, ENRICHED_TICKS.retention_ms, False))
     [verdict] = [v for v in judge_servers(replace(HEALTHY, kafka=changed)) if v.part == "partitions"]
     assert verdict.level is Level.BROKEN
-    assert "feature_engine.changelog 6" in verdict.what
+    assert "market.enriched.ticks 6" in verdict.what
 
 
 @pytest.mark.parametrize(

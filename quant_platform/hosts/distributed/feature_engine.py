@@ -111,7 +111,7 @@ class FeatureEngineService:
 
     def process(self) -> None:
         """Enrich ticks, insert bars, pass clocks on: each partition's output in the order of its input."""
-        self._touched: dict[int, int] = {}
+        self._touched: set[int] = set()
         self._newest: dict[str, bytes] = {}
         self._passed_on = 0
         for start in range(0, len(self._records), PIECE):
@@ -120,9 +120,8 @@ class FeatureEngineService:
     def store(self) -> None:
         """Send the state of every symbol that moved, for whoever owns its partition next."""
         fault_point("enriched sent")
-        for number, partition in self._touched.items():
-            name = self._table.name(number)
-            self._writer.send(FEATURE_STATE.name, name, self._engine.state_of(number), partition=partition)
+        for number in self._touched:
+            self._writer.send(FEATURE_STATE.name, self._table.name(number), self._engine.state_of(number))
 
     def flush(self) -> None:
         """Nothing to wait for: the transaction's end does."""
@@ -141,8 +140,8 @@ class FeatureEngineService:
             self._closing.pop()()
 
     def _restore(self, partitions: Sequence[int]) -> None:
-        """Take over the newest state of every symbol of newly assigned partitions."""
-        start = dict.fromkeys(partitions, 0)
+        """Take over the newest state of every symbol, those of newly assigned partitions among them."""
+        start = dict.fromkeys(range(self._bus.partitions(FEATURE_STATE.name)), 0)
         newest = {record.key: record.value for record in self._bus.history(FEATURE_STATE.name, start)}
         for symbol, state in newest.items():
             self._engine.take_over(self._table.add(symbol), state)
@@ -170,7 +169,7 @@ class FeatureEngineService:
             if record.kind == TICK:
                 number, content = next(enriched)
                 value = encode(content)
-                self._touched[number] = record.partition
+                self._touched.add(number)
                 if not content.flags & LATE:
                     self._newest[content.symbol] = value
                 self._send(record, value)
@@ -181,7 +180,7 @@ class FeatureEngineService:
     def _insert(self, record: Record, content: BarsRecord) -> None:
         number = self._table.add(content.symbol)
         self._engine.on_bars(bar_batch(content, number), anew=content.what == "warm-up")
-        self._touched[number] = record.partition
+        self._touched.add(number)
         self._send(record, record.value)
 
     def _send(self, record: Record, value: bytes) -> None:

@@ -29,8 +29,8 @@ from quant_platform.services.system_doctor.verdict import Level, Verdict, judge_
 
 NEEDED = (EQUITY_TICKS, ENRICHED_TICKS, SCANNER_SUGGESTIONS, ORDER_EVENTS, FEATURE_STATE)
 """Topics without which a part of the platform stands still."""
-SAME_PARTITIONS = (EQUITY_TICKS, ENRICHED_TICKS, FEATURE_STATE)
-"""What is in a partition of one belongs to the same-numbered one of the others."""
+SAME_PARTITIONS = (EQUITY_TICKS, ENRICHED_TICKS)
+"""What is in a partition of one belongs to the same-numbered one of the other."""
 MUCH_LAG = 50_000
 """Records of one partition: more than a reader that lives takes seconds for."""
 MUCH_BEHIND = 20

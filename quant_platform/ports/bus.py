@@ -152,7 +152,9 @@ class Bus(Protocol):
         """
         ...
 
-    def group_reader(self, group: str, member: str, topic: str, on_assigned: OnAssigned | None = None) -> GroupReader:
+    def group_reader(
+        self, group: str, member: str, topic: str, on_assigned: OnAssigned | None = None, *, is_patient: bool = False
+    ) -> GroupReader:
         """A reader that shares a topic with its group and starts where the group committed, or at the beginning.
 
         Args:
@@ -160,6 +162,7 @@ class Bus(Protocol):
             member: name of this reader within it, the same after a restart.
             topic: what is read.
             on_assigned: told of newly assigned partitions.
+            is_patient: a record may wait a tenth of a second for others, which spares the bus most of its answers.
         """
         ...
 

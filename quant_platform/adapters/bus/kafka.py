@@ -152,11 +152,19 @@ class KafkaBus:
                 if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
                     raise unavailable(f"group {group} is in use", error, self._options.bootstrap_servers) from None
 
-    def group_reader(self, group: str, member: str, topic: str, on_assigned: OnAssigned | None = None) -> KafkaReader:
+    def group_reader(
+        self, group: str, member: str, topic: str, on_assigned: OnAssigned | None = None, *, is_patient: bool = False
+    ) -> KafkaReader:
         """A reader that shares a topic with its group; see :class:`~quant_platform.ports.bus.Bus`."""
         options = self._options
         return KafkaReader.of_group(
-            options.bootstrap_servers, group, member, topic, options.session_timeout_ms, on_assigned
+            options.bootstrap_servers,
+            group,
+            member,
+            topic,
+            options.session_timeout_ms,
+            on_assigned,
+            is_patient=is_patient,
         )
 
     def reader(self, topic: str, start: Mapping[int, int]) -> KafkaReader:

@@ -35,6 +35,11 @@ _CONSUMER = {
     "max.poll.interval.ms": _MAX_POLL_MS,
     "log_level": 0,
 }
+_PATIENT = {
+    # Else Kafka answers as soon as one partition has a record: some hundred times a second in a lively market.
+    "fetch.min.bytes": 256 * 1024,
+    "fetch.wait.max.ms": 100,
+}
 
 
 class KafkaReader:
@@ -69,6 +74,8 @@ class KafkaReader:
         topic: str,
         session_timeout_ms: int,
         on_assigned: OnAssigned | None,
+        *,
+        is_patient: bool = False,
     ) -> Self:
         """A static member of a group: one that comes back within the session keeps its partitions at once."""
         reader = cls(
@@ -82,6 +89,7 @@ class KafkaReader:
                 "partition.assignment.strategy": "roundrobin",
                 "session.timeout.ms": session_timeout_ms,
                 "heartbeat.interval.ms": max(session_timeout_ms // 6, 100),
+                **(_PATIENT if is_patient else {}),
             },
         )
 

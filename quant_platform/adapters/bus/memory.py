@@ -92,7 +92,15 @@ class MemoryBus:
         committed = self.group(group, topic).committed
         return sum(end - committed.get(number, 0) for number, end in self.ends(topic).items())
 
-    def group_reader(self, group: str, member: str, topic: str, on_assigned: OnAssigned | None = None) -> GroupReader:
+    def group_reader(
+        self,
+        group: str,
+        member: str,
+        topic: str,
+        on_assigned: OnAssigned | None = None,
+        *,
+        is_patient: bool = False,
+    ) -> GroupReader:
         """A reader that shares a topic with its group; see :class:`~quant_platform.ports.bus.Bus`."""
         reader = _MemoryGroupReader(self, group, member, topic, on_assigned)
         self.group(group, topic).members[member] = reader

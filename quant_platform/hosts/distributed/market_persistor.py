@@ -244,7 +244,9 @@ class _Inlet:
         moved = Source(source.group, source.topic.name)
         self._writer: TransactionalWriter = bus.transactional_writer(f"{source.group}-{instance}", moved)
         try:
-            self.reader: GroupReader = bus.group_reader(moved.group, instance, moved.topic, self._on_share)
+            self.reader: GroupReader = bus.group_reader(
+                moved.group, instance, moved.topic, self._on_share, is_patient=True
+            )
         except BaseException:
             self._writer.close()
             raise

@@ -8,13 +8,14 @@ import pytest
 
 from quant_platform.adapters.bus.memory import MemoryBus
 from quant_platform.domain.instruments import SymbolTable
-from quant_platform.domain.records import CLOCK, TICK, ClockRecord, Reader, encode
+from quant_platform.domain.records import BAR, CLOCK, TICK, ClockRecord, Reader, encode
 from quant_platform.domain.session import ns_at
 from quant_platform.domain.ticks import NS_PER_MINUTE, NS_PER_MS
 from quant_platform.domain.topics import EQUITY_TICKS
 from quant_platform.hosts.distributed.intake import take
 from quant_platform.hosts.distributed.tick_stream import TickStream
 from quant_platform.hosts.health import Health
+from quant_platform.ports.broker import Candle
 from quant_platform.protocol.upstox import market_data_feed_pb2 as wire
 from quant_platform.services.ingestion.normalise import Normaliser
 
@@ -44,6 +45,14 @@ class Rig:
         ltpc = frame.feeds[KEY].fullFeed.marketFF.ltpc
         ltpc.ltp, ltpc.ltq = 100.0 + milliseconds, 1
         self.stream.on_frame(frame.SerializeToString(), received_ns)
+
+    def kinds(self, *, of_the_symbol: bool = False) -> list[str]:
+        """The kinds of all records, ticks first, or in order of those of the one symbol's partition but clocks."""
+        self._writer.flush()
+        partitions = self.bus.topics[EQUITY_TICKS.name]
+        if of_the_symbol:
+            return [record.kind for partition in partitions for record in partition if record.kind != CLOCK]
+        return sorted((record.kind for partition in partitions for record in partition), reverse=True)
 
     def clocks(self) -> list[ClockRecord]:
         """What every partition was told alike."""
@@ -76,6 +85,37 @@ def test_ticks_are_let_go_once_and_a_clock_without_ticks_knows_of_no_receipt() -
     rig.stream.let_go()
     rig.stream.tell_time(T0 + 7)
     assert [(clock.ts, clock.received > 0) for clock in rig.clocks()] == [(T0, True), (T0 + 7, False)]
+
+
+def test_a_tick_waits_for_its_clock_and_stands_before_it() -> None:
+    rig = Rig(lockstep=False)
+    rig.frame(0, time.perf_counter_ns())
+    assert rig.kinds() == []
+    rig.stream.let_go()
+    assert rig.kinds() == [TICK, CLOCK, CLOCK, CLOCK]
+
+
+def test_a_late_tick_whose_clock_is_gone_waits_for_no_other() -> None:
+    rig = Rig(lockstep=False)
+    rig.frame(7, time.perf_counter_ns())
+    rig.stream.let_go()
+    rig.frame(3, time.perf_counter_ns())
+    rig.stream.let_go()
+    assert rig.kinds() == [TICK, TICK, CLOCK, CLOCK, CLOCK]
+
+
+def test_what_a_snapshot_knows_of_is_sent() -> None:
+    rig = Rig(lockstep=False)
+    rig.frame(0, time.perf_counter_ns())
+    rig.stream.snapshot()
+    assert rig.kinds() == [TICK]
+
+
+def test_a_bar_stands_behind_the_ticks_that_came_before_it() -> None:
+    rig = Rig(lockstep=False)
+    rig.frame(0, time.perf_counter_ns())
+    rig.stream.on_bars("NSE_EQ:TCS", "repair", [Candle(T0 - NS_PER_MINUTE, 10_000, 10_000, 10_000, 10_000, 5)], T0)
+    assert rig.kinds(of_the_symbol=True) == [TICK, BAR]
 
 
 def test_in_lockstep_where_ticks_wait_for_the_market_no_receipt_is_told() -> None:

@@ -18,6 +18,8 @@ from quant_platform.services.ingestion.admit import Admission
 from quant_platform.services.ingestion.history import bars_batch
 from quant_platform.services.ingestion.normalise import Normaliser, SetAside
 
+SENT_AT_ONCE = 1000
+"""So many ticks do not wait for their clock: nothing is gained any more."""
 CLOCK_AFTER_TICKS = 1000
 """In lockstep, where no timer runs: a clock goes out before the next stamp once so many ticks went without."""
 
@@ -58,6 +60,7 @@ class TickStream:
         self._now_ns = now_ns
         self._lockstep = lockstep
         self._since_clock = 0
+        self._unsent: list[tuple[str, bytes]] = []  # symbol and record of ticks that wait for their clock
         self._duplicates = 0
         self._received_ns = 0  # ns UTC of our own clock, of the first tick since the newest clock; 0: none came
         self.newest = 0
@@ -66,7 +69,7 @@ class TickStream:
         """Ns UTC, the newest clock sent."""
 
     def on_frame(self, payload: bytes, received_ns: int) -> None:
-        """One frame; its ticks are on their way when this returns, and durable once the writer is flushed."""
+        """One frame; its ticks are on their way with the next clock, and durable once the writer is flushed then."""
         self._frames.inc()
         batch = self._normaliser.ticks(payload, None if self._now_ns is None else self._now_ns())
         if batch is None:
@@ -77,8 +80,9 @@ class TickStream:
         admitted = self._admission.on_ticks(batch)
         self._duplicates += admitted.duplicates
         for record in tick_records(admitted.ticks, self._table.names):
-            self._writer.send(EQUITY_TICKS.name, record.symbol, encode(record), TICK)
-        self._written.inc(admitted.ticks.ts.size)
+            self._unsent.append((record.symbol, encode(record)))
+        if len(self._unsent) >= SENT_AT_ONCE:
+            self._send()
         self._since_clock += admitted.ticks.ts.size
         self.newest = max(self.newest, stamp)
         if self._received_ns == 0 and not self._lockstep:  # there ticks wait for the market to come to a moment
@@ -92,6 +96,7 @@ class TickStream:
         rows = bar_rows(bars_batch(bars, number))
         before_seq = self._admission.next_seq(number, now_ns)
         record = BarsRecord(symbol, now_ns, kind, before_seq, rows)  # type: ignore[arg-type]
+        self._send()  # what came before it stands before it
         self._writer.send(EQUITY_TICKS.name, symbol, encode(record), BAR)
         self._written.inc()
 
@@ -102,17 +107,27 @@ class TickStream:
     def tell_time(self, ts: int, *, last: bool = False) -> None:
         """Send a clock to every partition: what follows belongs after ``ts`` (ns UTC). Time never goes back."""
         if ts <= self.clock_ns:
+            self._send()  # late ones have had their clock
             return
         self.clock_ns = ts
         self._since_clock = 0
         implausible = self._normaliser.counters.implausible
         value = encode(ClockRecord(ts, self._duplicates, implausible, last, self._received_ns))
         self._received_ns = 0
+        self._send()
         for partition in self._partitions:
             self._writer.send(EQUITY_TICKS.name, "", value, CLOCK, partition)
 
+    def _send(self) -> None:
+        """Send the ticks that wait; with their clock they make one batch of each partition."""
+        for symbol, value in self._unsent:
+            self._writer.send(EQUITY_TICKS.name, symbol, value, TICK)
+        self._written.inc(len(self._unsent))
+        self._unsent.clear()
+
     def snapshot(self) -> tuple[bytes, bytes]:
-        """State of admission and of the normaliser."""
+        """State of admission and of the normaliser, once all that made it so is on its way."""
+        self._send()
         return self._admission.snapshot(), self._normaliser.snapshot()
 
     def restore(self, snapshot: Snapshot) -> None:

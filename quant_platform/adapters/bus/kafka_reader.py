@@ -37,7 +37,7 @@ _CONSUMER = {
 }
 _PATIENT = {
     # Else Kafka answers as soon as one partition has a record: some hundred times a second in a lively market.
-    "fetch.min.bytes": 256 * 1024,
+    "fetch.min.bytes": 32 * 1024,
     "fetch.wait.max.ms": 100,
 }
 

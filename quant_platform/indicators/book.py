@@ -24,8 +24,8 @@ def best_and_total(prices: Any, quantities: Any, row: int) -> tuple[int, int]:
     """Best price and sum of quantities of one side.
 
     Args:
-        prices: (n, levels) paise, best level first.
-        quantities: (n, levels) shares.
+        prices: (n, 5) paise, best level first.
+        quantities: (n, 5) shares.
         row: which row.
 
     Returns:
@@ -33,8 +33,6 @@ def best_and_total(prices: Any, quantities: Any, row: int) -> tuple[int, int]:
     """
     best = 0
     total = 0
-    if prices.shape[1] == 0:
-        return best, total
     # A constant count and no branch: the compiler unrolls it. From the worst level up, the last price kept is the best.
     for level in range(LEVELS - 1, -1, -1):
         is_level = (prices[row, level] > 0) & (quantities[row, level] > 0)
@@ -58,8 +56,21 @@ def update(state: Any, bid_price: Any, bid_qty: Any, ask_price: Any, ask_qty: An
     Returns:
         Whether the row brought a level.
     """
-    bid, bids = best_and_total(bid_price, bid_qty, row)
-    ask, asks = best_and_total(ask_price, ask_qty, row)
+    if bid_price.shape[1] == 0:
+        return False
+    # Nearly every book is full, and without a choice at each level the compiler adds them up side by side.
+    is_full = True
+    bids = 0
+    asks = 0
+    for level in range(LEVELS):
+        is_full &= (bid_price[row, level] > 0) & (bid_qty[row, level] > 0)
+        is_full &= (ask_price[row, level] > 0) & (ask_qty[row, level] > 0)
+        bids += integer(bid_qty[row, level])
+        asks += integer(ask_qty[row, level])
+    bid, ask = integer(bid_price[row, 0]), integer(ask_price[row, 0])
+    if not is_full:
+        bid, bids = best_and_total(bid_price, bid_qty, row)
+        ask, asks = best_and_total(ask_price, ask_qty, row)
     if bid == 0 and ask == 0:
         return False
     state["seen"] = 1

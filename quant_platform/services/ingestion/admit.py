@@ -101,12 +101,15 @@ def _judge(
     depth = (ticks.bid_price, ticks.bid_qty, ticks.ask_price, ticks.ask_qty)
     date = (day.start + IST_OFFSET_NS) // NS_PER_DAY
     late = duplicates = 0
+    opened = max(day.windows[0, 0, 0], day.windows[1, 0, 0])
+    closed = min(day.windows[0, 0, 1], day.windows[1, 0, 1])
     ahead = ticks_ahead(state)
     for i in range(start, ticks.ts.size):
         if ahead and i + ahead < ticks.ts.size:
             prefetch(state, integer(ticks.symbol[i + ahead]))
         ts = integer(ticks.ts[i])
-        if ts < day.start or ts >= day.end:
+        is_open = (ts >= opened) & (ts < closed)  # for every security, as nearly always
+        if not is_open and (ts < day.start or ts >= day.end):
             return i, late, duplicates
         symbol = ticks.symbol[i]
         last = state[symbol]
@@ -124,7 +127,9 @@ def _judge(
         if ticks.seq[i] == 0:
             ticks.seq[i] = last["seq"] + 1
         last["seq"] = max(last["seq"], ticks.seq[i])
-        flags = ticks.flags[i] | _flag_of_time(ts, day.windows, classes[symbol])
+        flags = ticks.flags[i]
+        if not is_open:
+            flags |= _flag_of_time(ts, day.windows, classes[symbol])
         if last["seen"] == 1 and ts < last["ts"]:
             flags |= LATE
         ticks.flags[i] = flags

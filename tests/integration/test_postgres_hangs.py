@@ -52,6 +52,23 @@ def test_a_commit_that_a_hung_server_does_not_answer_is_given_up_and_the_run_goe
         assert ledger.verify_audit() > 0
 
 
+def test_who_stands_still_amid_a_transaction_keeps_nobody_out(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SqlLedger(database.url) as ledger:
+        ledger.begin(request())
+    monkeypatch.setattr(engine, "IDLE_SECONDS", 0.5)
+    opened = engine.open_engine(database.url, True, 10.0, lambda: None)
+    paused = opened.connect()
+    paused.execute(text("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE"))
+    with opened.begin() as other:
+        other.execute(text("SELECT count(*) FROM runs"))  # as soon as the lock is gone
+    with pytest.raises(UnavailableError, match="stood still"), engine.faults_named():
+        paused.execute(text("SELECT 1"))
+    paused.close()
+    opened.dispose()
+
+
 def test_a_server_that_hangs_at_the_commit_is_given_up(
     database: Database,
 ) -> None:

@@ -21,6 +21,9 @@ BUSY_SECONDS = 30
 CONNECT_SECONDS = 5
 """How long a server may take to answer before it counts as away."""
 
+IDLE_SECONDS = 15.0
+"""After which Postgres drops the transaction of a client that stands still in it: its locks keep everybody out."""
+
 MIGRATION_LOCK = 0x71756E74
 """Advisory lock of Postgres: services that start together bring the schema up to date one after another."""
 
@@ -34,6 +37,9 @@ _REFUSALS = (
     "permission denied for database",
 )
 """What a server says that will say the same next time."""
+
+_STOOD_STILL = "25P03"
+"""Postgres' code for a transaction that was idle for too long."""
 
 
 def database_url(where: str | Path) -> URL:
@@ -76,7 +82,9 @@ def open_engine(where: str | Path, durable: bool, patience_s: float, migrating: 
         from quant_platform.adapters.ledger.patience import be_patient  # noqa: PLC0415 - loads a driver of its own
 
         # A pooled connection may have died with the server: it is tried before each use.
-        engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_SECONDS})
+        idle = f"-c idle_in_transaction_session_timeout={round(IDLE_SECONDS * 1000)}"
+        arguments = {"connect_timeout": CONNECT_SECONDS, "options": idle}
+        engine = create_engine(url, pool_pre_ping=True, connect_args=arguments)
         be_patient(engine, patience_s)
     try:
         with faults_named():
@@ -143,6 +151,11 @@ def faults_named() -> Iterator[None]:
             "see whether the server runs; of a file, check its path, the disk's free space and who else holds it",
         ) from error
     except DatabaseError as error:
+        if getattr(error.orig, "sqlstate", None) == _STOOD_STILL:
+            raise UnavailableError(
+                f"Postgres dropped a transaction in which this program stood still for {IDLE_SECONDS:g} s",
+                "nothing: it begins anew; if it comes again, the machine has too little time for it",
+            ) from error
         if type(error) is not DatabaseError:
             raise
         raise ConfigurationError(

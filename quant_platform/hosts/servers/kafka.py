@@ -24,7 +24,7 @@ advertised.listeners=PLAINTEXT://{address}:{broker}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={data}
 auto.create.topics.enable=false
-# Clients of one machine: more threads only take turns, at a quarter of the broker's time.
+# Clients of one machine: more threads only take turns, at up to a quarter of the broker's time.
 num.network.threads=1
 num.io.threads=2
 offsets.topic.replication.factor=1

@@ -38,8 +38,9 @@ class LedgerCopies(LedgerDatabase):
         Raises:
             LedgerError: the rows contradict their audit chain or each other.
         """
-        with self._reading() as source, LedgerCopies(path, durable=False) as copy, copy._writing() as target:
-            _copy_rows(source, target)
+        with LedgerCopies(path, durable=False) as copy, copy._writing() as target:
+            with self._reading() as source:  # let go before the check, which may take longer than a server waits
+                _copy_rows(source, target)
             return _verified(target)
 
     def verified(self) -> RunHashes:

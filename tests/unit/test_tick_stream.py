@@ -46,13 +46,11 @@ class Rig:
         ltpc.ltp, ltpc.ltq = 100.0 + milliseconds, 1
         self.stream.on_frame(frame.SerializeToString(), received_ns)
 
-    def kinds(self, *, of_the_symbol: bool = False) -> list[str]:
-        """The kinds of all records, ticks first, or in order of those of the one symbol's partition but clocks."""
+    def kinds(self) -> list[str]:
+        """Of the records in the symbol's partition, in order; nothing where no tick was sent."""
         self._writer.flush()
-        partitions = self.bus.topics[EQUITY_TICKS.name]
-        if of_the_symbol:
-            return [record.kind for partition in partitions for record in partition if record.kind != CLOCK]
-        return sorted((record.kind for partition in partitions for record in partition), reverse=True)
+        partitions = [[record.kind for record in each] for each in self.bus.topics[EQUITY_TICKS.name]]
+        return next((kinds for kinds in partitions if TICK in kinds), [])
 
     def clocks(self) -> list[ClockRecord]:
         """What every partition was told alike."""
@@ -92,7 +90,7 @@ def test_a_tick_waits_for_its_clock_and_stands_before_it() -> None:
     rig.frame(0, time.perf_counter_ns())
     assert rig.kinds() == []
     rig.stream.let_go()
-    assert rig.kinds() == [TICK, CLOCK, CLOCK, CLOCK]
+    assert rig.kinds() == [TICK, CLOCK]
 
 
 def test_a_late_tick_whose_clock_is_gone_waits_for_no_other() -> None:
@@ -101,7 +99,7 @@ def test_a_late_tick_whose_clock_is_gone_waits_for_no_other() -> None:
     rig.stream.let_go()
     rig.frame(3, time.perf_counter_ns())
     rig.stream.let_go()
-    assert rig.kinds() == [TICK, TICK, CLOCK, CLOCK, CLOCK]
+    assert rig.kinds() == [TICK, CLOCK, TICK]
 
 
 def test_what_a_snapshot_knows_of_is_sent() -> None:
@@ -115,7 +113,7 @@ def test_a_bar_stands_behind_the_ticks_that_came_before_it() -> None:
     rig = Rig(lockstep=False)
     rig.frame(0, time.perf_counter_ns())
     rig.stream.on_bars("NSE_EQ:TCS", "repair", [Candle(T0 - NS_PER_MINUTE, 10_000, 10_000, 10_000, 10_000, 5)], T0)
-    assert rig.kinds(of_the_symbol=True) == [TICK, BAR]
+    assert rig.kinds() == [TICK, BAR]
 
 
 def test_in_lockstep_where_ticks_wait_for_the_market_no_receipt_is_told() -> None:

@@ -59,10 +59,11 @@ def _side(text: Any, at: int, end: int, prices: Any, quantities: Any, row: int) 
             quantities[row, level] = np.int32(min(quantity, MAX_LEVEL_QUANTITY))
         level += 1
         at += 1
-        if text[at] == _COMMA:
-            at += 1
-            if at >= end or text[at] != _OPEN:
-                return BAD
+        if text[at] != _COMMA:
+            break
+        at += 1
+        if at >= end or text[at] != _OPEN:
+            return BAD
     return at + 1 if at < end and text[at] == _CLOSE else BAD
 
 

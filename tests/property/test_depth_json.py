@@ -81,6 +81,7 @@ def test_spaces_other_orders_and_exponents_are_left_to_the_schema() -> None:
         '{"asks":[],"bids":[]}',
         '{"bids":[[1e2,1]],"asks":[]}',
         '{"bids":[],"asks":[],"new":1}',
+        '{"bids":[[1.5,1][1.4,1]],"asks":[]}',
         "",
     ]
     assert not read_depth([msgspec.Raw(text.encode()) for text in texts])[1].any()

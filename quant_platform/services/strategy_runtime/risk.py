@@ -36,14 +36,19 @@ def check_entry(account: Any, limits: Limits, rates: ChargeRates, intent: Intent
         ``(Refusal, approved)``; ``approved`` is of quantity 0 unless the refusal is NONE. It holds the value at the
         last price and its charges until the fill.
     """
-    quantity = account["budget"] // intent.price
-    if account["budget"] <= 0 or quantity <= 0:
+    budget, free = account["budget"], account["cash"] - account["held"]
+    if not 0 < intent.price <= budget:
         return PRICE_ABOVE_BUDGET, Approved(intent.ts, intent.symbol, BUY, 0, 0, intent.trigger)
     if account["slots"] >= limits.max_positions:
         return MAX_POSITIONS, Approved(intent.ts, intent.symbol, BUY, 0, 0, intent.trigger)
+    # A strategy may ask at every tick while all cash is in use: budget // price shares are worth more than
+    # budget − price, so that is seen without sizing the order.
+    if budget - intent.price >= free:
+        return INSUFFICIENT_CASH, Approved(intent.ts, intent.symbol, BUY, 0, 0, intent.trigger)
+    quantity = budget // intent.price
     value = quantity * intent.price
     needed = value + total_charges(value, BUY, rates)
-    if needed > account["cash"] - account["held"]:
+    if needed > free:
         return INSUFFICIENT_CASH, Approved(intent.ts, intent.symbol, BUY, 0, 0, intent.trigger)
     return NOTHING, Approved(intent.ts, intent.symbol, BUY, quantity, needed, intent.trigger)
 

@@ -131,3 +131,9 @@ def trading_day(ts: int) -> int:
 def integer(entry: Any) -> int:
     """A column's entry as a 64-bit integer: 32-bit columns would overflow in plain Python, and only there."""
     return np.int64(entry)  # type: ignore[return-value]
+
+
+@kernel
+def place(entry: Any) -> int:
+    """A number that is never negative, as an index: nothing is compiled for one that would count from the end."""
+    return np.int64(np.uint32(entry))  # type: ignore[return-value]

@@ -5,7 +5,7 @@ from typing import Any
 from quant_platform.domain.charges import ChargeRates, total_charges
 from quant_platform.domain.orders import BUY, SELL, EventKind, Fill, Intent, Refusal, Trigger
 from quant_platform.domain.prefetch import prefetch, ticks_ahead
-from quant_platform.domain.ticks import NOT_FED, NS_PER_MINUTE, integer
+from quant_platform.domain.ticks import NOT_FED, NS_PER_MINUTE, integer, place
 from quant_platform.kernel import kernel
 from quant_platform.services.strategy_runtime import ledger, paper_exchange, risk
 from quant_platform.services.strategy_runtime.state import NEVER, Depth, Limits, SessionTimes, Tape
@@ -196,7 +196,7 @@ def _decide(
     limits: Limits,
     times: SessionTimes,
     tick: Intent,
-    security_class: int,
+    classes: Any,
     enter: bool,
     leave: bool,
     row: int,
@@ -211,12 +211,12 @@ def _decide(
             trigger = STOP
         elif leave:
             trigger = SIGNAL
-        elif tick.ts >= times.square_off[security_class]:
+        elif tick.ts >= times.square_off[classes[tick.symbol]]:
             trigger = SQUARE_OFF
         if trigger >= 0:
             intent = Intent(tick.ts, tick.symbol, SELL, tick.price, trigger)
             _order_exit(account, position, events, intent, row)
-    elif enter and tick.ts < times.entry_until[security_class]:
+    elif enter and tick.ts < times.entry_until[classes[tick.symbol]]:
         intent = Intent(tick.ts, tick.symbol, BUY, tick.price, SIGNAL)
         refusal, approved = risk.check_entry(account, limits, times.rates, intent)
         if refusal != 0:
@@ -260,6 +260,12 @@ def _times_in(rules: Any) -> SessionTimes:
 
 
 @kernel
+def _next_due(account: Any) -> int:
+    """When something happens next that is not for a tick to bring about: a timer, a minute's end, the session's."""
+    return min(account["next_timer"], account["minute_end"], account["day_end"])
+
+
+@kernel
 def _process(
     account: Any,
     positions: Any,
@@ -278,32 +284,34 @@ def _process(
     depth = Depth(tape.bid_price, tape.bid_qty, tape.ask_price, tape.ask_qty)
     room = events.size - EVENTS_PER_TICK
     ahead = ticks_ahead(positions)
-    for i in range(start, stop):
+    due = _next_due(account)
+    for row in range(start, stop):
+        i = place(row)
         if ahead and i + ahead < stop:
-            prefetch(positions, integer(tape.symbol[i + ahead]))
+            prefetch(positions, place(tape.symbol[i + ahead]))
         if tape.flags[i] & NOT_FED:
             continue
         ts = integer(tape.ts[i])
-        if ts >= account["day_end"]:
+        if account["events"] > room:
             return i
-        reserve = 8 * order.size if ts >= account["next_timer"] else 0
-        if account["events"] + reserve > room:
-            return i
-        symbol = integer(tape.symbol[i])
+        if ts >= due:
+            if ts >= account["day_end"] or (ts >= account["next_timer"] and account["events"] + 8 * order.size > room):
+                return i
+            if settle:
+                _fire(account, positions, events, order, classes, times, ts)
+                _mark_minute(account, events, ts)
+                due = _next_due(account)
+        symbol = place(tape.symbol[i])
         position = positions[symbol]
         tick = Intent(ts, symbol, 0, integer(tape.ltp[i]), SIGNAL)
         if settle:
-            if reserve > 0:
-                _fire(account, positions, events, order, classes, times, ts)
-            _mark_minute(account, events, ts)
             if tape.has_depth[i]:
-                position["has_depth"] = 1
                 position["depth_row"] = i + 1
             if position["side"] != 0:
                 _match(account, position, events, limits, times, depth, standing, tick, i)
             _mark(account, position, tick.price)
         if decide:
-            _decide(account, position, events, limits, times, tick, classes[symbol], tape.enter[i], tape.leave[i], i)
+            _decide(account, position, events, limits, times, tick, classes, tape.enter[i], tape.leave[i], i)
     return stop
 
 

@@ -132,6 +132,7 @@ def keep_depth(
         row = positions[symbol]["depth_row"] - 1
         if row >= 0:
             positions[symbol]["depth_row"] = 0
+            positions[symbol]["has_depth"] = 1
             for side in range(4):
                 for level in range(source[side].shape[1]):
                     target[side][symbol, level] = source[side][row, level]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from quant_platform.domain.depth_json import DepthColumns, depth_at, no_depth, read_depth
 from quant_platform.domain.number_json import BAD, past, real, whole_number
 from quant_platform.domain.records import MAX_PRICE, MAX_RECORD_BYTES, NO_DEPTH, FeaturesRecord
-from quant_platform.domain.ticks import AGGRESSOR_CODES
+from quant_platform.domain.ticks import AGGRESSOR_CODES, unsigned
 from quant_platform.kernel import kernel
 
 FEATURES = ("vwap", "rsi", "obi", "sma", "spread")
@@ -63,7 +63,7 @@ class KnownSymbols:
     def __init__(self) -> None:
         self.names: tuple[str, ...] = ()
         self._numbers: dict[str, int] = {}
-        self.slots = np.full(2, BAD, np.int32)
+        self.slots = np.full(2, BAD, np.int32)  # a power of two of them
         self.text = np.frombuffer(b"", np.uint8)  # read-only as all later ones: a kernel is compiled for each kind
         self.ends = np.zeros(1, np.int64)  # each behind the one before it, from 0 on
 
@@ -95,16 +95,16 @@ def _hash(text: Any, at: int, end: int) -> int:
     """FNV-1a, 32 bits."""
     value = np.int64(2166136261)
     for i in range(at, end):
-        value = ((value ^ np.int64(text[i])) * 16777619) & 0xFFFFFFFF
+        value = ((value ^ np.int64(text[unsigned(i)])) * 16777619) & 0xFFFFFFFF
     return value  # type: ignore[return-value]
 
 
 @kernel
 def _fill(slots: Any, known: Any, ends: Any) -> None:
     for number in range(ends.size - 1):
-        slot = _hash(known, ends[number], ends[number + 1]) % slots.size
+        slot = _hash(known, ends[number], ends[number + 1]) & (slots.size - 1)
         while slots[slot] != BAD:
-            slot = (slot + 1) % slots.size
+            slot = (slot + 1) & (slots.size - 1)
         slots[slot] = number
 
 
@@ -114,9 +114,9 @@ def _symbol_at(text: Any, at: int, end: int, slots: Any, known: Any, ends: Any) 
     if at == BAD:
         return 0, BAD
     behind = at
-    while behind < end and text[behind] != _QUOTE:
+    while behind < end and text[unsigned(behind)] != _QUOTE:
         behind += 1
-    slot = _hash(text, at, behind) % slots.size
+    slot = _hash(text, at, behind) & (slots.size - 1)
     while slots[slot] != BAD:
         number = slots[slot]
         start = ends[number]
@@ -126,7 +126,7 @@ def _symbol_at(text: Any, at: int, end: int, slots: Any, known: Any, ends: Any) 
                 i += 1
             if i == behind - at:
                 return number, behind
-        slot = (slot + 1) % slots.size
+        slot = (slot + 1) & (slots.size - 1)
     return 0, BAD
 
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from quant_platform.domain.ticks import unsigned
 from quant_platform.kernel import kernel
 
 BAD = -1
@@ -29,9 +30,19 @@ def past(text: NDArray[np.uint8], at: int, end: int, wanted: NDArray[np.uint8]) 
     if at == BAD or end - at < wanted.size:
         return BAD
     for i in range(wanted.size):
-        if text[at + i] != wanted[i]:
+        if text[unsigned(at + i)] != wanted[i]:
             return BAD
     return at + wanted.size
+
+
+@kernel
+def _digits(text: NDArray[np.uint8], at: int, end: int, before: int) -> tuple[int, int]:
+    """The digits from here on put behind those of ``before``, and the place behind them."""
+    digits = np.int64(before)
+    while at < end and ZERO <= text[unsigned(at)] <= NINE:
+        digits = digits * 10 + np.int64(text[unsigned(at)] - ZERO)
+        at += 1
+    return digits, at  # type: ignore[return-value]
 
 
 @kernel
@@ -41,22 +52,25 @@ def decimal(text: NDArray[np.uint8], at: int, end: int, most: int) -> tuple[int,
     Returns:
         Its digits as one whole number, how many are decimals, and the place behind it.
     """
-    start, point, digits, counted = at, BAD, np.int64(0), 0
-    while at < end and counted <= most:
-        if ZERO <= text[at] <= NINE:
-            digits = digits * 10 + np.int64(text[at] - ZERO)
-            counted += 1 if digits > 0 else 0
-        elif text[at] == POINT and point == BAD:
-            point = at
-        else:
-            break
-        at += 1
-    whole = (at if point == BAD else point) - start
-    decimals = 0 if point == BAD else at - point - 1
-    is_zero_before_digits = whole > 1 and text[start] == ZERO
-    if whole == 0 or counted > most or decimals >= TENS.size or is_zero_before_digits or at - 1 == point:
+    start = at
+    digits, at = _digits(text, at, min(end, at + most + 1), 0)
+    whole = at - start
+    if whole == 0 or whole > most or (whole > 1 and text[start] == ZERO):
         return 0, 0, BAD
-    return digits, decimals, at  # type: ignore[return-value]
+    if at == end or text[at] != POINT:
+        return digits, 0, at
+    at += 1
+    point, room = at, most - whole
+    if digits == 0:
+        while at < end and text[unsigned(at)] == ZERO:
+            at += 1
+        room = most
+    start = at
+    digits, at = _digits(text, at, min(end, at + room + 1), digits)
+    decimals = at - point
+    if at - start > room or decimals == 0 or decimals >= TENS.size:
+        return 0, 0, BAD
+    return digits, decimals, at
 
 
 @kernel

@@ -134,6 +134,6 @@ def integer(entry: Any) -> int:
 
 
 @kernel
-def place(entry: Any) -> int:
-    """A number that is never negative, as an index: nothing is compiled for one that would count from the end."""
+def unsigned(entry: Any) -> int:
+    """An index from 0 to 2³² − 1: nothing is compiled for one that would count from the end."""
     return np.int64(np.uint32(entry))  # type: ignore[return-value]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from quant_platform.domain.ticks import integer
+from quant_platform.domain.ticks import integer, unsigned
 from quant_platform.kernel import kernel
 from quant_platform.protocol.upstox import frame_tables as tables
 from quant_platform.protocol.upstox import market_data_feed_pb2 as wire
@@ -70,6 +70,7 @@ class Scratch(NamedTuple):
 
 @kernel
 def _double(frame: Any, at: int) -> float:
+    at = unsigned(at)
     low = integer(frame[at]) | integer(frame[at + 1]) << 8 | integer(frame[at + 2]) << 16
     low |= integer(frame[at + 3]) << 24 | integer(frame[at + 4]) << 32 | integer(frame[at + 5]) << 40
     high = integer(frame[at + 6]) << 48
@@ -83,7 +84,7 @@ def _varint(frame: Any, at: int, end: int) -> tuple[int, int]:
     for bits in range(0, _VARINT_BITS, 7):
         if at >= end:
             return value, ODD
-        byte = integer(frame[at])
+        byte = integer(frame[unsigned(at)])
         value |= (byte & 0x7F) << bits
         at += 1
         if byte < 0x80:  # the highest bit says whether more bytes follow
@@ -95,10 +96,10 @@ def _varint(frame: Any, at: int, end: int) -> tuple[int, int]:
 @kernel
 def _tag(frame: Any, at: int, end: int) -> tuple[int, int]:
     """A tag of one or two bytes and where the member's value starts, or ODD."""
-    tag = integer(frame[at])
+    tag = integer(frame[unsigned(at)])
     at += 1
     if tag >= 0x80 and at < end:
-        tag += (integer(frame[at]) - 1) << 7
+        tag += (integer(frame[unsigned(at)]) - 1) << 7
         at += 1
     return tag, (at if _LOWEST_TAG <= tag <= _HIGHEST_TAG else ODD)
 
@@ -107,7 +108,7 @@ def _tag(frame: Any, at: int, end: int) -> tuple[int, int]:
 def _is_ascii(frame: Any, at: int, end: int) -> bool:
     bits = 0
     for i in range(at, end):
-        bits |= frame[i]
+        bits |= frame[unsigned(i)]
     return bits < 0x80
 
 
@@ -140,15 +141,16 @@ def _walk(frame: bytes, scratch: Scratch, is_plain: bool) -> int:  # noqa: PLR09
                 return row
             row += message == _ENTRY
             depth -= 1
-            message, end, seen, shift = above[depth, 0], above[depth, 1], above[depth, 2], 0
+            outer = above[unsigned(depth)]
+            message, end, seen, shift = unsigned(outer[0]), outer[1], outer[2], 0
         tag, at = _tag(frame, at, end)
-        kind, member = tag & 7, (tag if tag < _TAGS else 0)
+        kind, member, entry = tag & 7, unsigned(tag if tag < _TAGS else 0), unsigned(row)
         # An entry with a member that the parser does not know is none.
         if at == ODD or (message == _ENTRY and _ONCE[message, member] == 0):
             return ODD
-        action, column = _ACTIONS[message, member], _COLUMNS[message, member]
+        action, column = _ACTIONS[message, member], unsigned(_COLUMNS[message, member] + shift)
         if kind == _FIXED_64 and end - at >= _DOUBLE_BYTES:
-            scratch.doubles[row, column + shift] = _double(frame, at)
+            scratch.doubles[entry, column] = _double(frame, at)
             at += _DOUBLE_BYTES
             continue
         start = at
@@ -159,27 +161,29 @@ def _walk(frame: bytes, scratch: Scratch, is_plain: bool) -> int:  # noqa: PLR09
             if action == _PUT_HEAD:
                 scratch.head[column] = value
             else:
-                scratch.integers[row, column + shift] = value
+                scratch.integers[entry, column] = value
             continue
         if kind != _LENGTH or at - start > _LENGTH_BYTES or value > end - at or seen & _ONCE[message, member]:
             return ODD
         seen |= _ONCE[message, member]
         if action == _ENTER:
-            above[depth, 0], above[depth, 1], above[depth, 2] = message, end, seen
+            outer = above[unsigned(depth)]
+            outer[0], outer[1], outer[2] = message, end, seen
             depth += 1
-            marks, message, end, seen = _MARKS[message, member], _CHILDREN[message, member], at + value, 0
+            marks, end, seen = _MARKS[message, member], at + value, 0
+            message = unsigned(_CHILDREN[message, member])
             if message == _ENTRY:
                 if row == rows.size - 1:
                     return TOO_MANY
-                _begin_entry(scratch, row)
+                _begin_entry(scratch, entry)
             elif message == _QUOTE:
-                shift = _begin_level(scratch, row)
-            rows[row]["marks"] |= marks
+                shift = _begin_level(scratch, entry)
+            rows[entry]["marks"] |= marks
             continue
         if action != _SKIP and not (is_plain or _is_ascii(frame, at, at + value)):
             return ODD
         if action == _KEY_TEXT:
-            rows[row]["key_at"], rows[row]["key_size"] = at, value
+            rows[entry]["key_at"], rows[entry]["key_size"] = at, value
         at += value
 
 
@@ -196,16 +200,16 @@ def _name(frame: bytes, keys: Keys, scratch: Scratch, n: int, is_plain: bool) ->
             return False
         found = _FNV_START
         for k in range(at, at + size):
-            found = ((found ^ frame[k]) * _FNV_PRIME) & _FNV_MASK
+            found = ((found ^ frame[unsigned(k)]) * _FNV_PRIME) & _FNV_MASK
         row["hash"] = found
         row["number"] = NOT_OURS
         slot = found & mask
-        place = slots[slot]
+        place = slots[unsigned(slot)]
         while place >= 0:
-            key = known[place]
+            key = known[unsigned(place)]
             if key["hash"] == found and key["size"] == size:
                 start, k = key["at"], 0
-                while k < size and text[start + k] == frame[at + k]:
+                while k < size and text[unsigned(start + k)] == frame[unsigned(at + k)]:
                     k += 1
                 if k == size:
                     if key["scan"] == scans:
@@ -213,7 +217,7 @@ def _name(frame: bytes, keys: Keys, scratch: Scratch, n: int, is_plain: bool) ->
                     row["number"], key["scan"] = key["number"], scans
                     break
             slot = (slot + 1) & mask
-            place = slots[slot]
+            place = slots[unsigned(slot)]
         if place < 0 and not is_plain:
             for other in range(i):
                 if rows[other]["number"] == NOT_OURS and rows[other]["hash"] == found:

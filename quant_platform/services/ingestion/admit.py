@@ -20,9 +20,9 @@ from quant_platform.domain.ticks import (
     OUT_OF_SESSION,
     TickBatch,
     integer,
-    place,
     select,
     trading_day,
+    unsigned,
 )
 from quant_platform.kernel import kernel
 
@@ -106,14 +106,14 @@ def _judge(
     closed = min(day.windows[0, 0, 1], day.windows[1, 0, 1])
     ahead = ticks_ahead(state)
     for row in range(start, ticks.ts.size):
-        i = place(row)
+        i = unsigned(row)
         if ahead and i + ahead < ticks.ts.size:
             prefetch(state, integer(ticks.symbol[i + ahead]))
         ts = integer(ticks.ts[i])
         is_open = (ts >= opened) & (ts < closed)  # for every security, as nearly always
         if not is_open and (ts < day.start or ts >= day.end):
             return i, late, duplicates
-        symbol = place(ticks.symbol[i])
+        symbol = unsigned(ticks.symbol[i])
         last = state[symbol]
         ltp, volume, atp = integer(ticks.ltp[i]), integer(ticks.volume[i]), ticks.atp[i]
         duplicate[i] = False

@@ -5,7 +5,7 @@ from typing import Any
 from quant_platform.domain.charges import ChargeRates, total_charges
 from quant_platform.domain.orders import BUY, SELL, EventKind, Fill, Intent, Refusal, Trigger
 from quant_platform.domain.prefetch import prefetch, ticks_ahead
-from quant_platform.domain.ticks import NOT_FED, NS_PER_MINUTE, integer, place
+from quant_platform.domain.ticks import NOT_FED, NS_PER_MINUTE, integer, unsigned
 from quant_platform.kernel import kernel
 from quant_platform.services.strategy_runtime import ledger, paper_exchange, risk
 from quant_platform.services.strategy_runtime.state import NEVER, Depth, Limits, SessionTimes, Tape
@@ -286,9 +286,9 @@ def _process(
     ahead = ticks_ahead(positions)
     due = _next_due(account)
     for row in range(start, stop):
-        i = place(row)
+        i = unsigned(row)
         if ahead and i + ahead < stop:
-            prefetch(positions, place(tape.symbol[i + ahead]))
+            prefetch(positions, unsigned(tape.symbol[i + ahead]))
         if tape.flags[i] & NOT_FED:
             continue
         ts = integer(tape.ts[i])
@@ -301,7 +301,7 @@ def _process(
                 _fire(account, positions, events, order, classes, times, ts)
                 _mark_minute(account, events, ts)
                 due = _next_due(account)
-        symbol = place(tape.symbol[i])
+        symbol = unsigned(tape.symbol[i])
         position = positions[symbol]
         tick = Intent(ts, symbol, 0, integer(tape.ltp[i]), SIGNAL)
         if settle:

@@ -8,7 +8,10 @@ import pytest
 
 from tests.integration.sweep_rig import depth_file
 
-HEAVY = "{'pandas', 'sqlalchemy', 'matplotlib', 'duckdb', 'httpx', 'distributed', 'psycopg', 'confluent_kafka'}"
+HEAVY = (
+    "{'pandas', 'pyarrow.compute', 'sqlalchemy', 'matplotlib', 'duckdb', 'httpx', 'distributed', 'psycopg', "
+    "'confluent_kafka'}"
+)
 SCRIPT = f"""
 import sys
 from quant_platform.cli import run_command

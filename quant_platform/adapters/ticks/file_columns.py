@@ -29,7 +29,7 @@ def _in_memory(column: Any) -> NDArray[Any]:
 
 def stamps(column: Any, ns_per_unit: int) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
     """Stamps in ns UTC, and a mask of those that are missing or beyond 64 bits (0 stands there); None: all are good."""
-    raw = column.cast(pa.int64())
+    raw = column.view(pa.int64())  # the same bytes; a cast would import pyarrow.compute, 0.05 s of every start
     units = _in_memory(raw.fill_null(0) if raw.null_count else raw)
     limit = (2**63 - 1 - NS_PER_DAY) // ns_per_unit
     lost: NDArray[np.bool_] | None = None

@@ -37,8 +37,9 @@ from quant_platform.services.ingestion.normalise import Normaliser
 
 MOMENT = "%Y-%m-%d %H:%M:%S"
 FLUSH_EVERY_S = 0.1
-LET_GO_EVERY_S = 0.01
-"""How long ticks wait for their clock at most, on the wall: an order waits with them."""
+LET_GO_EVERY_S = 0.025
+"""How long ticks wait for their clock at most, on the wall: an order waits with them, and Kafka has twelve requests of
+each clock (ADR 27)."""
 KEEP_EVERY_S = 5.0
 """How often a restart is provided for; what is sent in between is read back."""
 LISTED_BY = clock_time(6, 30)

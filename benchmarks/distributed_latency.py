@@ -50,6 +50,8 @@ QUIET_S = 4.0
 """Without another tick for so long, the data is over."""
 WITHIN_S = 240.0
 
+Ledger = psycopg.Connection[tuple[str]]
+
 
 def market(ticks: int) -> TickBatch:
     """A day of few ticks, and the first ones of the day after it in frames, of one walk."""
@@ -84,13 +86,19 @@ def stored(ticks: int) -> Path:
     return path
 
 
-def ticks_seen(ledger: psycopg.Connection[tuple[str]]) -> int:
-    """How many ticks the run that began last has committed."""
+def ticks_seen(ledger: Ledger, earlier: int) -> int:
+    """How many ticks the run that began last has committed; 0 while there are but the earlier ones."""
     found = ledger.execute("SELECT counters FROM runs ORDER BY started_at DESC LIMIT 1").fetchone()
-    return 0 if found is None else int(json.loads(found[0]).get("ticks", 0))
+    return 0 if found is None or runs(ledger) == earlier else int(json.loads(found[0]).get("ticks", 0))
 
 
-def watch(platform: subprocess.Popen[str], ledger: psycopg.Connection[tuple[str]], ticks: int) -> float:
+def runs(ledger: Ledger) -> int:
+    """How many runs have begun."""
+    found = ledger.execute("SELECT count(*)::text FROM runs").fetchone()
+    return 0 if found is None else int(found[0])
+
+
+def watch(platform: subprocess.Popen[str], ledger: Ledger, earlier: int, ticks: int) -> float:
     """Wait until the data is over; returns the CPU seconds that all its processes took by then.
 
     Raises:
@@ -104,26 +112,25 @@ def watch(platform: subprocess.Popen[str], ledger: psycopg.Connection[tuple[str]
         if time.monotonic() > give_up:
             raise TimeoutError(f"{seen:,} of {ticks:,} ticks within {WITHIN_S:g} s")
         time.sleep(0.5)
-        if (now := ticks_seen(ledger)) != seen:
+        if (now := ticks_seen(ledger, earlier)) != seen:
             seen, since = now, time.monotonic()
     parent = psutil.Process(platform.pid)
     return sum(sum(each.cpu_times()[:2]) for each in (parent, *parent.children(recursive=True)))
 
 
-def traded(
-    environment: Mapping[str, str], ledger: psycopg.Connection[tuple[str]], path: Path, ticks: int
-) -> tuple[dict[str, Any], float]:
+def traded(environment: Mapping[str, str], ledger: Ledger, path: Path, ticks: int) -> tuple[dict[str, Any], float]:
     """One run over the file: what it printed, and the CPU seconds of its processes."""
     options = ["--source", "replay", "--data", str(path), "--date", trading_days(2)[1].isoformat()]
     options += ["--subscribe", "all", "--speed", "1", "--fresh", "--json", "--capital", str(CAPITAL)]
     options += [part for parameter in PARAMETERS for part in ("--set", parameter)]
+    earlier = runs(ledger)
     with tempfile.TemporaryDirectory() as home:
         command = quant("up", "--mode", "distributed", "--home", home, *options)
         with subprocess.Popen(
             command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         ) as platform:
             try:
-                cpu_s = watch(platform, ledger, ticks)
+                cpu_s = watch(platform, ledger, earlier, ticks)
                 platform.send_signal(signal.SIGINT)
                 said, _ = platform.communicate(timeout=WITHIN_S)
             finally:

@@ -317,7 +317,9 @@ def test_memory_does_not_grow_with_the_number_of_days(tmp_path: Path, order: str
     for count in (2, 20):
         table = long_days(days[:count])
         table = shuffled(table) if order == "shuffled" else table
-        peaks.append(peak_kb(write(tmp_path / f"{count}.parquet", table, row_group_size=100_000)))
+        path = write(tmp_path / f"{count}.parquet", table, row_group_size=100_000)
+        # One run in ten takes 30 MB more, as its threads meet in the allocator; what is held is held in every run.
+        peaks.append(min(peak_kb(path) for _ in range(3)))
     few, many = peaks
     # Held whole, eighteen days more would take 18 × 100,000 rows × 24 bytes = 42 MB more.
     assert many - few < 30_000

@@ -288,7 +288,7 @@ def _process(
     for row in range(start, stop):
         i = unsigned(row)
         if ahead and i + ahead < stop:
-            prefetch(positions, unsigned(tape.symbol[i + ahead]))
+            prefetch(positions, integer(tape.symbol[i + ahead]))
         if tape.flags[i] & NOT_FED:
             continue
         ts = integer(tape.ts[i])

@@ -54,7 +54,7 @@ POSITION = np.dtype(
         ("order_price", np.int64),  # paise it was decided on
         ("order_trigger", np.int64),  # Trigger
         ("hold", np.int64),  # paise held for it
-        ("has_depth", np.int64),  # 1 once this session brought a level
+        ("has_depth", np.int64),  # 1 once depth of this session was kept from a batch
         (
             "depth_row",
             np.int64,

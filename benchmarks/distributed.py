@@ -22,12 +22,12 @@ from typing import NamedTuple
 
 import numpy as np
 import psutil
-import psycopg
 from numpy.typing import NDArray
 
 from benchmarks import figure, stream
 from benchmarks.figure import Figure, Goal, Run
 from benchmarks.made_up import SEED, cache_folder, make_day, tables, trading_days, write_ticks
+from benchmarks.runs import Runs
 from quant_platform.adapters.ticks.files import FileTickSource
 from quant_platform.adapters.ticks.questdb_http import QuestdbHttp, address_of
 from quant_platform.domain.errors import UnavailableError
@@ -35,7 +35,7 @@ from quant_platform.domain.session import session_on
 from quant_platform.domain.ticks import NS_PER_MS, NS_PER_SECOND, TickBatch
 from quant_platform.domain.topics import TOPICS
 from quant_platform.hosts.config import load_settings
-from quant_platform.hosts.distributed import connections, feature_engine, ledger_connections, market_persistor
+from quant_platform.hosts.distributed import connections, feature_engine, market_persistor
 from quant_platform.simulator.feed_frames import FrameWriter
 from quant_platform.simulator.market_day import MarketDay
 from quant_platform.simulator.options import ExchangeOptions
@@ -144,25 +144,21 @@ class Target:
     def __init__(self, environment: Mapping[str, str]) -> None:
         os.environ.update(environment)
         settings = load_settings()
-        ledger_connections.postgres(settings).close()  # makes the tables
-        url = ledger_connections.postgres_url(settings).set(drivername="postgresql")
-        self._ledger = psycopg.connect(url.render_as_string(hide_password=False), autocommit=True)
+        self._runs = Runs(settings)
         self._questdb = QuestdbHttp(address_of(environment["QUESTDB_HTTP_URL"]), 30.0)
         self._bus = connections.kafka(settings)
 
     def empty(self) -> None:
         """Forget what an earlier round brought."""
+        self._runs.forget()
         self._questdb.ask("DROP TABLE IF EXISTS ticks")
         stream.forget(self._bus, feature_engine.NAME, *(each.group for each in market_persistor.INPUTS))
         self._bus.remove(TOPICS)
         self._bus.ensure(TOPICS)
 
     def arrived(self) -> tuple[int, int]:
-        """Ticks that can be read, and ticks that the newest run has committed."""
-        newest = "SELECT counters FROM runs ORDER BY started_at DESC LIMIT 1"
-        counters = self._ledger.execute(newest).fetchone()
-        committed = 0 if counters is None else json.loads(counters[0]).get("ticks", 0)
-        return self._rows(), committed
+        """Ticks that can be read, and ticks that this round's run has committed."""
+        return self._rows(), self._runs.ticks()
 
     def _rows(self) -> int:
         try:

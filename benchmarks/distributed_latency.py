@@ -22,15 +22,14 @@ from typing import Any
 
 import numpy as np
 import psutil
-import psycopg
 
 from benchmarks import figure, stream
 from benchmarks.figure import Figure, Goal, Run, quant
 from benchmarks.made_up import SEED, cache_folder, make_day, tables, trading_days, write_ticks
+from benchmarks.runs import Runs
 from quant_platform.domain.session import session_on
 from quant_platform.domain.ticks import NS_PER_MS, NS_PER_SECOND, TickBatch, cut
 from quant_platform.hosts.config import load_settings
-from quant_platform.hosts.distributed import ledger_connections
 
 NAME = "distributed, tick received → order committed at 2,000 ticks/s"
 SERVERS = ("kafka", "postgres", "questdb", "redis")
@@ -49,8 +48,6 @@ PARAMETERS = ("max_positions=20", "position_size_bps=500")
 QUIET_S = 4.0
 """Without another tick for so long, the data is over."""
 WITHIN_S = 240.0
-
-Ledger = psycopg.Connection[tuple[str]]
 
 
 def market(ticks: int) -> TickBatch:
@@ -86,19 +83,7 @@ def stored(ticks: int) -> Path:
     return path
 
 
-def ticks_seen(ledger: Ledger, earlier: int) -> int:
-    """How many ticks the run that began last has committed; 0 while there are but the earlier ones."""
-    found = ledger.execute("SELECT counters FROM runs ORDER BY started_at DESC LIMIT 1").fetchone()
-    return 0 if found is None or runs(ledger) == earlier else int(json.loads(found[0]).get("ticks", 0))
-
-
-def runs(ledger: Ledger) -> int:
-    """How many runs have begun."""
-    found = ledger.execute("SELECT count(*)::text FROM runs").fetchone()
-    return 0 if found is None else int(found[0])
-
-
-def watch(platform: subprocess.Popen[str], ledger: Ledger, earlier: int, ticks: int) -> float:
+def watch(platform: subprocess.Popen[str], runs: Runs, ticks: int) -> float:
     """Wait until the data is over; returns the CPU seconds that all its processes took by then.
 
     Raises:
@@ -112,25 +97,25 @@ def watch(platform: subprocess.Popen[str], ledger: Ledger, earlier: int, ticks: 
         if time.monotonic() > give_up:
             raise TimeoutError(f"{seen:,} of {ticks:,} ticks within {WITHIN_S:g} s")
         time.sleep(0.5)
-        if (now := ticks_seen(ledger, earlier)) != seen:
+        if (now := runs.ticks()) != seen:
             seen, since = now, time.monotonic()
     parent = psutil.Process(platform.pid)
     return sum(sum(each.cpu_times()[:2]) for each in (parent, *parent.children(recursive=True)))
 
 
-def traded(environment: Mapping[str, str], ledger: Ledger, path: Path, ticks: int) -> tuple[dict[str, Any], float]:
+def traded(environment: Mapping[str, str], runs: Runs, path: Path, ticks: int) -> tuple[dict[str, Any], float]:
     """One run over the file: what it printed, and the CPU seconds of its processes."""
     options = ["--source", "replay", "--data", str(path), "--date", trading_days(2)[1].isoformat()]
     options += ["--subscribe", "all", "--speed", "1", "--fresh", "--json", "--capital", str(CAPITAL)]
     options += [part for parameter in PARAMETERS for part in ("--set", parameter)]
-    earlier = runs(ledger)
+    runs.forget()
     with tempfile.TemporaryDirectory() as home:
         command = quant("up", "--mode", "distributed", "--home", home, *options)
         with subprocess.Popen(
             command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         ) as platform:
             try:
-                cpu_s = watch(platform, ledger, earlier, ticks)
+                cpu_s = watch(platform, runs, ticks)
                 platform.send_signal(signal.SIGINT)
                 said, _ = platform.communicate(timeout=WITHIN_S)
             finally:
@@ -146,12 +131,9 @@ def measure(run: Run) -> Iterator[Figure]:
     found, spent = [], []
     with stream.servers(*SERVERS) as environment:
         os.environ.update(environment)
-        settings = load_settings()
-        ledger_connections.postgres(settings).close()  # makes the tables
-        url = ledger_connections.postgres_url(settings).set(drivername="postgresql")
-        with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as ledger:
+        with Runs(load_settings()) as runs:
             for _ in range(run.rounds):
-                numbers, cpu_s = traded(environment, ledger, path, ticks)
+                numbers, cpu_s = traded(environment, runs, path, ticks)
                 found.append(numbers)
                 spent.append(cpu_s)
     orders = sum(numbers["orders"] for numbers in found)

@@ -20,6 +20,8 @@ from quant_platform.adapters.bus.kafka import KafkaBus
 from quant_platform.domain.errors import UnavailableError
 from quant_platform.domain.topics import Topic
 from quant_platform.hosts.servers.fleet import Fleet
+from quant_platform.hosts.servers.kafka import Kafka
+from quant_platform.hosts.servers.server import Place
 from tests import servers
 from tests.contracts.bus_rig import commit
 from tests.servers import Database, KafkaServer, QuestdbServer, RealServer, RedisServer
@@ -53,6 +55,16 @@ def test_every_test_finds_an_empty_bus(bus: KafkaBus, kafka: KafkaServer, turn: 
     reader.close()
     writer.close()
     assert [record.value for record in records] == [turn.encode()]
+
+
+def test_data_that_a_later_kafka_made_is_refused_with_a_cure(tmp_path: Path) -> None:
+    servers.require_programs("kafka")
+    place = Place(tmp_path, {"broker": 9092, "controller": 9093}, {})
+    place.data.mkdir()
+    (place.data / "meta.properties").touch()
+    (tmp_path / "formatted-by").write_text("99.1.0", "utf-8")
+    with pytest.raises(UnavailableError, match=r"Kafka 99\.1\.0 made .*, which Kafka .* cannot read — .* --purge"):
+        Kafka().launch(place)
 
 
 def test_kafka_keeps_what_it_took_when_it_is_killed(bus: KafkaBus, kafka: KafkaServer) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, Self
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, LOG, named, not_there, unavailable
-from quant_platform.domain.errors import DataError
+from quant_platform.domain.errors import DataError, UnavailableError
 from quant_platform.ports.bus import Offsets, OnAssigned, Record
 
 _MAX_POLL_MS = 60_000
@@ -260,10 +260,9 @@ def history(servers: str, topic: str, start: Mapping[int, int], ends: Mapping[in
             if messages:
                 give_up = time.monotonic() + ASK_WITHIN_S
             elif time.monotonic() > give_up:
-                raise unavailable(
-                    f"topic {topic} cannot be read to its end, where a transaction is open",
-                    KafkaError(KafkaError._TIMED_OUT),
-                    servers,
+                raise UnavailableError(
+                    f"topic {topic} cannot be read to its end, where a transaction is open (Kafka at {servers})",
+                    "nothing, unless it lasts for minutes: kafka-transactions.sh find-hanging, then abort (ADR 28)",
                 )
     finally:
         reader.close()

@@ -9,10 +9,13 @@ from signal import SIGTERM
 
 from confluent_kafka.admin import AdminClient
 
+from quant_platform.domain.errors import UnavailableError
 from quant_platform.hosts.servers.processes import Launch
-from quant_platform.hosts.servers.programs import NATIVE, jars, java, run_or_explain
+from quant_platform.hosts.servers.programs import NATIVE, jars, java, run_or_explain, versions
 from quant_platform.hosts.servers.server import ADDRESS, Place
 
+_UNNOTED = "4.3.1"
+"""The version that formatted data beside which none is noted."""
 _HEAP = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
 _PROPERTIES = """\
 process.roles=broker,controller
@@ -58,13 +61,20 @@ class Kafka:
         jars("kafka")
 
     def launch(self, place: Place) -> Launch:
-        """Write its properties, and format its data where there is none."""
+        """Write its properties, and format its data where there is none.
+
+        Raises:
+            UnavailableError: a later version made the data, which an earlier one cannot read.
+        """
         run = [str(java()), *_HEAP, "-cp", f"{jars('kafka')}/*"]
         run.insert(1, f"-Dlog4j2.configurationFile={NATIVE / 'kafka-log4j2.properties'}")
         properties = place.folder / "server.properties"
         properties.write_text(_PROPERTIES.format(address=ADDRESS, data=place.data, **place.ports), "utf-8")
+        formatted_by = place.folder / "formatted-by"
         if not (place.data / "meta.properties").exists():
             _format(run, properties, place.data)
+            formatted_by.write_text(versions()["kafka"], "utf-8")
+        _refuse_later(place.data, formatted_by.read_text("utf-8") if formatted_by.exists() else _UNNOTED)
         return Launch([*run, "kafka.Kafka", str(properties)])
 
     def check(self, place: Place) -> None:
@@ -74,6 +84,19 @@ class Kafka:
     def environment(self, place: Place) -> Mapping[str, str]:
         """Where clients begin."""
         return {"KAFKA_BOOTSTRAP_SERVERS": f"{ADDRESS}:{place.ports['broker']}"}
+
+
+def _refuse_later(data: Path, version: str) -> None:
+    ours = versions()["kafka"]
+    if _parts(version) > _parts(ours):
+        raise UnavailableError(
+            f"Kafka {version} made {data}, which Kafka {ours} cannot read",
+            "have it made anew: quant servers down kafka --purge. Topics hold what is under way; the ledger stays",
+        )
+
+
+def _parts(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
 
 
 def _format(run: list[str], properties: Path, data: Path) -> None:

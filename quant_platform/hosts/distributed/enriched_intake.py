@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from quant_platform.domain.enriched_json import EnrichedColumns, KnownSymbols, fill_in, read_enriched
 from quant_platform.domain.records import TICK, FeaturesRecord, Reader
 from quant_platform.domain.topics import SCHEMA_VERSION
-from quant_platform.hosts.distributed.intake import FIRST_NS, Intake, Read
+from quant_platform.hosts.distributed.intake import FIRST_NS, DeadLetters, Intake, Read
 from quant_platform.hosts.health import Health
-from quant_platform.ports.bus import Record, RecordWriter
+from quant_platform.ports.bus import Record
 
 
 class EnrichedRead(NamedTuple):
@@ -27,12 +27,12 @@ class EnrichedIntake:
 
     Args:
         readers: kind (the header's) → how its values are read, where they are read one by one.
-        writer: takes dead letters; they are durable when it is flushed.
-        health: counts them.
+        dead_letters: take what cannot be read.
+        health: counts it.
     """
 
-    def __init__(self, readers: Mapping[str, Reader], writer: RecordWriter, health: Health) -> None:
-        self._intake = Intake(readers, writer, health)
+    def __init__(self, readers: Mapping[str, Reader], dead_letters: DeadLetters, health: Health) -> None:
+        self._intake = Intake(readers, dead_letters, health)
         self._known = KnownSymbols()
 
     @property

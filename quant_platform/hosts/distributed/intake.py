@@ -1,7 +1,7 @@
 """Records off the bus: each read by its kind, and those that cannot be read set aside with the reason, counted."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import structlog
@@ -26,7 +26,7 @@ from quant_platform.domain.records import (
 from quant_platform.domain.session import midnight_ns
 from quant_platform.domain.topics import SCHEMA_VERSION
 from quant_platform.hosts.health import Health
-from quant_platform.ports.bus import GroupReader, Offsets, Record, RecordReader, RecordWriter
+from quant_platform.ports.bus import GroupReader, Offsets, Record, RecordReader
 
 IDLE_S = 0.05
 """How long to wait for a first record."""
@@ -53,18 +53,26 @@ class Read(NamedTuple):
     content: Any  # a struct of ``domain/records.py``, of the record's kind, its depth plain; None: it was set aside
 
 
+class DeadLetters(Protocol):
+    """What becomes of records that cannot be read; a :class:`~quant_platform.ports.bus.RecordWriter` sends them."""
+
+    def set_aside(self, record: Record, reason: str) -> None:
+        """Keep the record as it is, with the reason."""
+        ...
+
+
 class Intake:
     """Reads the records of one topic.
 
     Args:
         readers: kind (the header's) → how its values are read.
-        writer: takes dead letters; they are durable when it is flushed.
-        health: counts them.
+        dead_letters: take what cannot be read.
+        health: counts it.
     """
 
-    def __init__(self, readers: Mapping[str, Reader], writer: RecordWriter, health: Health) -> None:
+    def __init__(self, readers: Mapping[str, Reader], dead_letters: DeadLetters, health: Health) -> None:
         self._readers = readers
-        self._writer = writer
+        self._dead_letters = dead_letters
         self._health = health
         self._symbols: set[str] = set()  # that are well spelled
         self.depth: DepthColumns = read_depth([])[0]
@@ -99,7 +107,7 @@ class Intake:
 
     def set_aside(self, record: Record, reason: str) -> None:
         """Send a record to the dead letters of its topic."""
-        self._writer.set_aside(record, reason)
+        self._dead_letters.set_aside(record, reason)
         self._health.dead_letters.labels(record.topic).inc()
         _log.warning(
             "a record was set aside",

@@ -1,10 +1,11 @@
 """market_persistor as a service: enriched ticks, bars and option greeks into QuestDB, each once."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from quant_platform.domain import topics
 from quant_platform.domain.errors import UnavailableError
@@ -30,16 +31,22 @@ from quant_platform.ports.bus import Bus, GroupReader, Offsets, Record, Source, 
 from quant_platform.ports.series_store import CANDLES_1M, OPTION_GREEKS, TICKS, SeriesWriter, Table
 from quant_platform.services.market_persistor.rows import candle_rows, greeks_rows, tick_rows
 
+T = TypeVar("T")
+
 NAME = "market_persistor"
 
 PIECE = 2000
 """Records that become rows at a time, before the next ones push them out of the processor's cache."""
 ENOUGH = 20_000
-"""Records with which a flush waits for more only where there are more: larger ones are cheaper."""
+"""Records beyond which a turn goes on only while more come at once: larger flushes are cheaper."""
+MORE_WITHIN_S = 0.1
+"""How long that is: what a patient reader's fetch takes."""
 FIRST_ROWS = 10_000
 """As many as the first turn after a start takes: one that is killed again and again gets on all the same."""
 WRITTEN_PIECES = 25
 """Pieces that are written at a time: the server pays for every commit."""
+LOOK_EVERY_S = 2.0
+"""How often Kafka is asked what nobody has stored yet: it takes as long as a flush."""
 
 
 class Input(NamedTuple):
@@ -100,8 +107,9 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
 class MarketPersistorService:
     """One of the instances that share the partitions (:class:`~quant_platform.hosts.process.StreamService`).
 
-    A turn takes what one flush writes, and ends with the offsets of just that, so nothing is carried from turn to turn:
-    while QuestDB is away the records stay in Kafka, and those of the turn that failed are read again.
+    A turn takes some records, and its offsets are committed when its rows are durable. Amid a backlog that is a turn
+    later: what one turn took is written while the next one takes. While QuestDB is away the records stay in Kafka, and
+    those that were not committed are read again.
 
     Args:
         bus: Kafka.
@@ -140,51 +148,63 @@ class MarketPersistorService:
         self._closing.append(self._store.close)
         self._bus.ensure([each.topic for each in INPUTS])
         self._show_unstored()
+        self._looked_at = time.monotonic()
         self._store.prepare()
         self._most = min(FIRST_ROWS, self._flush_rows)
+        self._rows: list[_Rows] = []  # made, and not written yet
+        self._turns: deque[_Turn] = deque()  # whose rows may not be durable yet
+        self._durable: _Turn | None = None  # the newest of the others
         self._inlets: list[_Inlet] = []
         for each in INPUTS:
             self._inlets.append(_Inlet(self._bus, each, self._instance, self._health))
             self._closing.append(self._inlets[-1].close)
-        self._pool = ThreadPoolExecutor(1, "rows")
-        self._closing.append(partial(self._pool.shutdown, cancel_futures=True))
+        self._writes = _Line("writes")
+        self._closing.append(self._writes.close)
+        self._reads = _Line("rows")
+        self._closing.append(self._reads.close)
 
     def poll(self) -> None:
         """Take the first records of a turn, or wait a moment for them."""
         self._take_until = time.monotonic() + self._flush_s
-        self._rows: list[_Rows] = []
-        self._under_way: list[Future[None]] = []
         ticks, greeks = self._inlets
+        ticks.begin_turn()
         ticks.take(min(PIECE, self._most), self._flush_s)
         greeks.take(self._most, 0.0)
 
     def process(self) -> None:
-        """Have rows made of the records, and of further ticks while they come, as many as a flush takes or waits for.
+        """Have rows made of the records, and of further ticks while they come, as many as a turn takes or waits for.
 
-        Another thread does it meanwhile, and writes what is enough; records that cannot be rows are set aside.
+        A second thread does it meanwhile, and a third writes what is enough; records that cannot be rows are set aside.
         """
         ticks, greeks = self._inlets
-        self._have_done(partial(self._read, greeks, greeks.records))
+        self._reads.do(partial(self._read, greeks, greeks.records))
         while ticks.records:
-            self._have_done(partial(self._read, ticks, ticks.records))
+            self._reads.do(partial(self._read, ticks, ticks.records))
             left_s = self._take_until - time.monotonic()
-            wait_s = left_s if ticks.taken < ENOUGH or ticks.reader.lag() else 0.0
+            wait_s = left_s if ticks.taken < ENOUGH else min(left_s, MORE_WITHIN_S)
             ticks.take(min(PIECE, self._most - ticks.taken) if left_s > 0 else 0, wait_s)
         self._show_lag()
 
     def store(self) -> None:
         """Have the rest of the rows written."""
-        self._have_done(self._write)
+        marks = [inlet.mark() for inlet in self._inlets]
+        self._turns.append(_Turn(self._reads.do(partial(self._finish, marks)), marks))
 
     def flush(self) -> None:
-        """Return when the rows are durable."""
-        for each in self._under_way:
-            each.result()
+        """Return when the rows of this turn are durable; amid a backlog, when those of the turn before are."""
+        ticks, _ = self._inlets
+        ahead = 1 if ticks.taken >= ENOUGH and ticks.reader.lag() else 0
+        while len(self._turns) > ahead:
+            turn = self._turns.popleft()
+            turn.last_write.result().result()
+            self._durable = turn
 
     def commit(self) -> None:
-        """Go on after what is stored; dead letters and offsets together."""
-        for inlet in self._inlets:
-            inlet.commit()
+        """Go on after what is durable; dead letters and offsets together."""
+        if self._durable is not None:
+            for inlet, mark in zip(self._inlets, self._durable.marks, strict=True):
+                inlet.commit(mark)
+            self._durable = None
         self._most = self._flush_rows
 
     def close(self) -> None:
@@ -192,38 +212,82 @@ class MarketPersistorService:
         while self._closing:
             self._closing.pop()()
 
-    def _have_done(self, work: Callable[[], None]) -> None:
-        """Have the other thread do it after all before, unless something of that failed: then the turn is lost."""
-        before = self._under_way[-1] if self._under_way else None
-
-        def do() -> None:
-            if before is not None:
-                before.result()
-            work()
-
-        self._under_way.append(self._pool.submit(do))
-
     def _read(self, inlet: "_Inlet", records: Sequence[Record]) -> None:
         self._rows += inlet.rows_of(records)
         if len(self._rows) >= WRITTEN_PIECES:
-            self._write()
+            self._have_written()
 
-    def _write(self) -> None:
-        for table, rows in self._rows:
+    def _have_written(self) -> Future[None]:
+        rows, self._rows = self._rows, []
+        return self._writes.do(partial(self._write, rows))
+
+    def _write(self, pieces: Sequence[_Rows]) -> None:
+        for table, rows in pieces:
             self._store.append(table, rows)
         self._store.flush()
-        for table, rows in self._rows:
+        for table, rows in pieces:
             self._stored.labels(table.name).inc(rows.timestamp.size)
-        self._rows = []
+
+    def _finish(self, marks: "Sequence[_Mark]") -> Future[None]:
+        """Have what is left of a turn written, and give it the dead letters that its records became."""
+        for inlet, mark in zip(self._inlets, marks, strict=True):
+            mark.dead_letters.extend(inlet.dead_letters)
+            inlet.dead_letters.clear()
+        return self._have_written()
 
     def _show_lag(self) -> None:
         for each, inlet in zip(INPUTS, self._inlets, strict=True):
             self._health.lag.labels(each.topic.name).set(inlet.reader.lag())
-        self._show_unstored()
+        if time.monotonic() - self._looked_at >= LOOK_EVERY_S:
+            self._show_unstored()
+            self._looked_at = time.monotonic()
 
     def _show_unstored(self) -> None:
         for each in INPUTS:
             self._unstored.labels(each.topic.name).set(self._bus.behind(each.group, each.topic.name))
+
+
+class _Mark(NamedTuple):
+    """How far a turn came in one topic."""
+
+    reached: Offsets
+    read: int  # records since the start
+    dead_letters: list[tuple[Record, str]]  # of the turn, with the reasons; complete when its rows are made
+
+
+class _Turn(NamedTuple):
+    """What one turn took."""
+
+    last_write: Future[Future[None]]  # as soon as its rows are made
+    marks: Sequence[_Mark]  # one an inlet
+
+
+class _Line:
+    """A thread that does one work after the other, and none after one that failed.
+
+    Args:
+        name: of the thread.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._pool = ThreadPoolExecutor(1, name)
+        self._last: Future[Any] | None = None
+
+    def do(self, work: Callable[[], T]) -> Future[T]:
+        """Have it done after all before; it fails as that did."""
+        before = self._last
+
+        def in_turn() -> T:
+            if before is not None:
+                before.result()
+            return work()
+
+        self._last = done = self._pool.submit(in_turn)
+        return done
+
+    def close(self) -> None:
+        """Finish what is under way, and begin nothing more."""
+        self._pool.shutdown(cancel_futures=True)
 
 
 class _Inlet:
@@ -239,7 +303,9 @@ class _Inlet:
     def __init__(self, bus: Bus, source: Input, instance: str, health: Health) -> None:
         self.records: Sequence[Record] = ()  # taken last
         self.taken = 0
-        """Records since the last commit."""
+        """Records of this turn."""
+        self.dead_letters: list[tuple[Record, str]] = []  # that wait for the commit of their turn
+        self._read = self._committed_read = 0  # records since the start
         self._health = health
         moved = Source(source.group, source.topic.name)
         self._writer: TransactionalWriter = bus.transactional_writer(f"{source.group}-{instance}", moved)
@@ -251,9 +317,13 @@ class _Inlet:
             self._writer.close()
             raise
         intake = EnrichedIntake if source.topic is topics.ENRICHED_TICKS else Intake
-        self._intake: EnrichedIntake | Intake = intake(source.readers, self._writer, health)
+        self._intake: EnrichedIntake | Intake = intake(source.readers, self, health)
         self._committed: Offsets = {}
         self._is_interrupted = False
+
+    def begin_turn(self) -> None:
+        """Count anew what is taken."""
+        self.taken = 0
 
     def take(self, most: int, wait_s: float) -> None:
         """Take the next records, none where ``most`` is 0.
@@ -265,6 +335,7 @@ class _Inlet:
         if self._is_interrupted:
             raise UnavailableError("the partitions were shared out anew amid a flush", "nothing: they are read again")
         self.taken += len(self.records)
+        self._read += len(self.records)
         count_read(self.records, self._health)
 
     def rows_of(self, records: Sequence[Record]) -> list[_Rows]:
@@ -279,14 +350,22 @@ class _Inlet:
             rows.append((TICKS, tick_rows(ticks, self._intake.names)))
         return rows
 
-    def commit(self) -> None:
+    def set_aside(self, record: Record, reason: str) -> None:
+        """Have a record sent to the dead letters by the commit of its turn, and of no turn before."""
+        self.dead_letters.append((record, reason))
+
+    def mark(self) -> _Mark:
+        """How far it came."""
+        return _Mark(self.reader.positions(), self._read, [])
+
+    def commit(self, mark: _Mark) -> None:
         """Commit what was read and the marks of transactions behind it: at rest the group is at the very end."""
-        reached = self.reader.positions()
-        if moved := {place: offset for place, offset in reached.items() if self._committed.get(place) != offset}:
+        for record, reason in mark.dead_letters:
+            self._writer.set_aside(record, reason)
+        if moved := {place: offset for place, offset in mark.reached.items() if self._committed.get(place) != offset}:
             # In a transaction: a plain commit that is under way when Kafka dies waits for ever, unseen.
             self._writer.commit(self.reader, moved)
-        self._committed = reached
-        self.taken = 0
+        self._committed, self._committed_read = mark.reached, mark.read
 
     def close(self) -> None:
         """Leave the group; dead letters that were not committed are dropped."""
@@ -294,4 +373,4 @@ class _Inlet:
         self._writer.close()
 
     def _on_share(self, _partitions: Sequence[int]) -> None:
-        self._is_interrupted = self.taken > 0
+        self._is_interrupted = self._read > self._committed_read

@@ -43,7 +43,7 @@ MORE_WITHIN_S = 0.1
 """How long that is: what a patient reader's fetch takes."""
 FIRST_ROWS = 10_000
 """As many as the first turn after a start takes: one that is killed again and again gets on all the same."""
-WRITTEN_PIECES = 25
+WRITTEN_PIECES = 50
 """Pieces that are written at a time: the server pays for every commit."""
 LOOK_EVERY_S = 2.0
 """How often Kafka is asked what nobody has stored yet: it takes as long as a flush."""

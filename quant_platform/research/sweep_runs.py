@@ -6,11 +6,13 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing.process import BaseProcess
+from types import FrameType
 from typing import NamedTuple, Protocol
 
 from quant_platform.domain.errors import QuantError
@@ -27,6 +29,7 @@ BATCH = 65_536
 """Ticks that all sets of a chunk take before the next ones: their columns stay in the processor's cache."""
 
 MOST_IN_A_CHUNK = 16
+LOOK_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +192,14 @@ class LocalWorkers:
         start = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         pool = ProcessPoolExecutor(min(self.count, len(chunks)), start, _follow_the_parent)
         try:
-            for finished in as_completed([pool.submit(_run_stored, market, days, chunk) for chunk in chunks]):
-                yield finished.result()
+            with _interrupts_noted() as interrupted:
+                waiting = {pool.submit(_run_stored, market, days, chunk) for chunk in chunks}
+                while waiting:
+                    done, waiting = wait(waiting, LOOK_EVERY_S, FIRST_COMPLETED)
+                    if interrupted.is_set():
+                        raise KeyboardInterrupt
+                    for finished in done:
+                        yield finished.result()
         except BrokenProcessPool as error:
             raise QuantError("a worker of the sweep was killed", "give fewer --workers, or more memory") from error
         except BaseException:
@@ -199,6 +208,25 @@ class LocalWorkers:
             raise
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_noted() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets besides interrupting, which gets lost where Python is just calling a destructor."""
+    noted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.set()
+        signal.default_int_handler(number, frame)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _follow_the_parent() -> None:

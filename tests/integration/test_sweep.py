@@ -1,7 +1,9 @@
 """A sweep gives each set the numbers of its backtest, runs no set twice, and keeps what was done when it is stopped."""
 
+import contextlib
 import csv
 import json
+import multiprocessing
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from quant_platform.domain.errors import StrategyError, UsageError
 from quant_platform.domain.money import paise_from_rupees
 from quant_platform.hosts.options import SweepOptions
 from quant_platform.research import sweep
+from quant_platform.research.sweep_results import ResultsFile, SetResult
 from tests.golden.test_golden_files import ENTRIES, name_of
 from tests.integration.sweep_rig import CAPITAL, assert_each_set_is_its_backtest, depth_file, second_day, swept
 
@@ -166,6 +169,21 @@ def test_a_stopped_or_killed_sweep_keeps_its_results_and_leaves_no_process(
     failing_strategy(strategy, 99, "return")
     subprocess.run(command(depth, slow, results), check=True, stdout=subprocess.DEVNULL)
     assert not list(tmp_path.glob("quant-sweep-*"))
+
+
+def test_a_sweep_stops_even_where_python_loses_the_interrupt(
+    depth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted_and_none_the_wiser(results: ResultsFile, result: SetResult) -> None:
+        with contextlib.suppress(KeyboardInterrupt):  # as in a destructor
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(ResultsFile, "add", interrupted_and_none_the_wiser)
+    slow = failing_strategy(tmp_path / "my_slow.py", 51, "import time; time.sleep(99)")
+    with pytest.raises(KeyboardInterrupt):
+        swept(capsys, [depth], tmp_path / "r.parquet", swept={"rsi_entry": "50,51"}, strategy=str(slow), workers=2)
+    assert multiprocessing.active_children() == []
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def command(data: Path, strategy: Path, results: Path) -> list[str]:

@@ -71,10 +71,11 @@ class Kafka:
         properties = place.folder / "server.properties"
         properties.write_text(_PROPERTIES.format(address=ADDRESS, data=place.data, **place.ports), "utf-8")
         formatted_by = place.folder / "formatted-by"
-        if not (place.data / "meta.properties").exists():
+        if (place.data / "meta.properties").exists():
+            _refuse_later(place.data, formatted_by.read_text("utf-8") if formatted_by.exists() else _UNNOTED)
+        else:
+            formatted_by.write_text(versions()["kafka"], "utf-8")  # first: data without it would be an older one's
             _format(run, properties, place.data)
-            formatted_by.write_text(versions()["kafka"], "utf-8")
-        _refuse_later(place.data, formatted_by.read_text("utf-8") if formatted_by.exists() else _UNNOTED)
         return Launch([*run, "kafka.Kafka", str(properties)])
 
     def check(self, place: Place) -> None:

@@ -167,7 +167,8 @@ class MarketPersistorService:
         """Take the first records of a turn, or wait a moment for them."""
         self._take_until = time.monotonic() + self._flush_s
         ticks, greeks = self._inlets
-        ticks.begin_turn()
+        for inlet in self._inlets:
+            inlet.begin_turn()
         ticks.take(min(PIECE, self._most), self._flush_s)
         greeks.take(self._most, 0.0)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from quant_platform.commands import flags, values
+from quant_platform.hosts.garbage import nothing_to_collect
 from quant_platform.hosts.options import BacktestOptions, Source, UpMode, UpOptions
 from quant_platform.simulator.options import ExchangeOptions
 
@@ -91,8 +92,8 @@ def backtest(
         skip_bad_rows=skip_bad_rows,
         batch_size=batch_size,
     )
-    from quant_platform.research import backtest as host
-
+    with nothing_to_collect():
+        from quant_platform.research import backtest as host
     host.run(options)
 
 

@@ -12,7 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from quant_platform.adapters.ledger.memory import MemoryLedger
 from quant_platform.adapters.ticks.files import FileTickSource
 from quant_platform.domain.session import session_on
+from quant_platform.hosts import compiler
 from quant_platform.hosts.embedded import Blueprint, EmbeddedPlatform
+from quant_platform.hosts.garbage import Collector, collected_at_rest
 from quant_platform.hosts.options import BacktestOptions
 from quant_platform.hosts.results import as_json
 from quant_platform.hosts.strategies import load_strategy
@@ -38,6 +40,12 @@ def run(options: BacktestOptions) -> None:
     Raises:
         UsageError: a file, range, strategy or parameter is not usable; nothing is left behind.
     """
+    compiler.load_early()
+    with collected_at_rest() as collector:
+        _run(options, collector)
+
+
+def _run(options: BacktestOptions, collector: Collector) -> None:
     started = time.perf_counter()
     strategy, settings = load_strategy(options.strategy, options.parameters)
     if options.report is not None:
@@ -54,15 +62,15 @@ def run(options: BacktestOptions) -> None:
     ledger = MemoryLedger()
     start = ledger.begin(RunRequest("backtest", "backtest", strategy.name, "{}", capital, capital, fresh=True))
     platform = EmbeddedPlatform(blueprint, table_of(source), ledger, start.balance)
-    rows = _Rows()
+    rows = _Rows(with_orders=options.report is not None)
     if options.report is not None or not options.json:
         platform.watchers.append(rows.take)
-    _replay(source, platform, options)
+    _replay(source, platform, options, collector)
     summary = ledger.finish()
     _tell(options, source, rows, summary, started)
 
 
-def _replay(source: FileTickSource, platform: EmbeddedPlatform, options: BacktestOptions) -> None:
+def _replay(source: FileTickSource, platform: EmbeddedPlatform, options: BacktestOptions, collector: Collector) -> None:
     """Feed every day through the platform; one commit a session."""
     with _progress(source.rows, shown=not options.json) as advance:
         for day in fed_days(source, platform, options.first, options.batch_size, advance):
@@ -72,6 +80,7 @@ def _replay(source: FileTickSource, platform: EmbeddedPlatform, options: Backtes
                 platform.runtime.mark_close(session.last_close_ns)
             platform.counters["implausible"] = sum(source.skipped_rows.values())
             platform.commit()
+            collector.rest()
 
 
 @contextmanager
@@ -85,9 +94,14 @@ def _progress(rows: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
 
 
 class _Rows:
-    """What a report tells one by one: kept only where there is one to make."""
+    """What is told one by one: fills and equity, and for a report the orders too.
 
-    def __init__(self) -> None:
+    Args:
+        with_orders: whether a report is made.
+    """
+
+    def __init__(self, *, with_orders: bool) -> None:
+        self._with_orders = with_orders
         self.orders: list[OrderRow] = []
         self.fills: list[FillRow] = []
         self.ends: list[OrderEndRow] = []
@@ -95,9 +109,10 @@ class _Rows:
 
     def take(self, block: LedgerBlock) -> None:
         """Take in a committed block."""
-        self.orders += block.orders
+        if self._with_orders:
+            self.orders += block.orders
+            self.ends += block.ends
         self.fills += block.fills
-        self.ends += block.ends
         self.equity += block.equity
 
 

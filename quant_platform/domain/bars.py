@@ -3,10 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from quant_platform.domain.tick_order import processing_order
+from quant_platform.domain.tick_order import in_that_order, processing_order
 from quant_platform.domain.ticks import (
-    IST_OFFSET_NS,
-    NS_PER_DAY,
     NS_PER_MINUTE,
     NS_PER_SECOND,
     BarBatch,
@@ -14,14 +12,11 @@ from quant_platform.domain.ticks import (
     empty_bars,
     empty_ticks,
     select,
+    trading_days,
 )
 
 TICKS_PER_BAR = 4
 _OFFSETS = np.array([0, 15, 30, 59], np.int64) * NS_PER_SECOND
-
-
-def _days_of(ts: NDArray[np.int64]) -> NDArray[np.int64]:
-    return (ts + IST_OFFSET_NS) // NS_PER_DAY
 
 
 def _group_starts(*keys: NDArray[np.int64] | NDArray[np.int32]) -> NDArray[np.intp]:
@@ -46,7 +41,7 @@ def bars_to_ticks(bars: BarBatch) -> TickBatch:
     Returns:
         4n ticks without depth in the order (ts, symbol, arrival).
     """
-    days = _days_of(bars.ts)
+    days = trading_days(bars.ts)
     order = np.lexsort((bars.ts, bars.symbol, days))
     bars = BarBatch._make(column[order] for column in bars)
     before = np.cumsum(bars.volume) - bars.volume
@@ -66,7 +61,7 @@ def bars_to_ticks(bars: BarBatch) -> TickBatch:
     counts[:, :3] = before[:, None] + (bars.volume // TICKS_PER_BAR)[:, None] * np.arange(1, TICKS_PER_BAR)
     counts[:, 3] = before + bars.volume
     arranged = processing_order(ticks.ts, ticks.symbol)
-    return ticks if arranged is None else select(ticks, arranged.astype(np.intp))
+    return ticks if arranged is None else TickBatch._make(in_that_order(column, arranged) for column in ticks)
 
 
 def ticks_to_bars(ticks: TickBatch) -> BarBatch:
@@ -91,7 +86,7 @@ def ticks_to_bars(ticks: TickBatch) -> BarBatch:
     bar_ts = minutes[starts] * NS_PER_MINUTE
     highest = np.maximum.reduceat(volume, starts)
     shares = np.empty_like(highest)
-    dates = _group_starts(symbol[starts], _days_of(bar_ts))
+    dates = _group_starts(symbol[starts], trading_days(bar_ts))
     for first, stop in zip(dates, np.append(dates[1:], starts.size), strict=True):
         counts = np.maximum.accumulate(highest[first:stop])
         shares[first:stop] = np.diff(counts, prepend=volume[starts[first]])
@@ -120,11 +115,11 @@ def exchange_bars(ticks: TickBatch, counting: NDArray[np.bool_]) -> BarBatch:
     """
     bars = ticks_to_bars(select(ticks, counting))
     order = np.argsort(ticks.symbol, kind="stable")
-    symbol, volume, days = ticks.symbol[order], ticks.volume[order], _days_of(ticks.ts[order])
+    symbol, volume, days = ticks.symbol[order], ticks.volume[order], trading_days(ticks.ts[order])
     before = np.zeros_like(volume)
     before[1:] = np.where((symbol[1:] == symbol[:-1]) & (days[1:] == days[:-1]), volume[:-1], 0)
     places = np.flatnonzero(counting[order])
     first_ticks = places[_group_starts(symbol[places], days[places])]
-    first_bars = _group_starts(bars.symbol, _days_of(bars.ts))
+    first_bars = _group_starts(bars.symbol, trading_days(bars.ts))
     bars.volume[first_bars] += np.maximum(volume[first_ticks] - before[first_ticks], 0)
     return bars

@@ -127,6 +127,11 @@ def trading_day(ts: int) -> int:
     return int((ts + IST_OFFSET_NS) // NS_PER_DAY)
 
 
+def trading_days(ts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """:func:`trading_day` of every stamp."""
+    return (ts + IST_OFFSET_NS) // NS_PER_DAY
+
+
 @kernel
 def integer(entry: Any) -> int:
     """A column's entry as a 64-bit integer: 32-bit columns would overflow in plain Python, and only there."""

@@ -5,11 +5,9 @@ import time
 from datetime import date
 from datetime import time as clock_time
 
-import numpy as np
-
 from quant_platform.domain.instruments import SymbolTable
 from quant_platform.domain.session import ns_at, session_on
-from quant_platform.domain.tick_order import processing_order
+from quant_platform.domain.tick_order import in_that_order, processing_order
 from quant_platform.domain.ticks import LEVELS, NS_PER_MINUTE, NS_PER_SECOND, TickBatch, empty_bars, empty_ticks
 from quant_platform.hosts.strategies import load_strategy
 from quant_platform.hosts.warm_readers import warm_readers
@@ -50,8 +48,10 @@ def warm_kernels() -> int:
     bars.ts[0] = opens - NS_PER_MINUTE
     bars.open[0] = bars.high[0] = bars.low[0] = bars.close[0] = 10_000
     features.on_bars(bars, anew=True)
-    processing_order(np.array([1, 0]), np.array([1, 0], np.int32))
     ticks = rising_and_falling(opens)
+    backwards = processing_order(ticks.ts[::-1].copy(), ticks.symbol)
+    if backwards is not None:
+        ticks = TickBatch._make(in_that_order(column[::-1].copy(), backwards) for column in ticks)
     normaliser = Normaliser(table, {})
     normaliser.ticks(b"")
     normaliser.carry(ticks)

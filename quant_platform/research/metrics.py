@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant_platform.domain.orders import SELL
-from quant_platform.domain.session import ist_date
+from quant_platform.domain.session import date_of
+from quant_platform.domain.ticks import trading_day, trading_days
 from quant_platform.ports.ledger_store import EquityRow, FillRow, RunSummary
 
 SESSIONS_A_YEAR = 252
@@ -257,10 +258,10 @@ def _curve(start: int, fills: Sequence[FillRow], equity: Sequence[EquityRow]) ->
 
 def _days(start: int, fills: Sequence[FillRow], curve: Curve) -> list[Day]:
     """Every date with a fill or a point of the curve; one without a point keeps the equity of the day before."""
-    by_day: dict[date, list[FillRow]] = defaultdict(list)
+    by_day: dict[int, list[FillRow]] = defaultdict(list)
     for fill in fills:
-        by_day[ist_date(fill.ts)].append(fill)
-    closes = {ist_date(ts): place for place, ts in enumerate(curve.ts.tolist())}
+        by_day[trading_day(fill.ts)].append(fill)
+    closes = {day: place for place, day in enumerate(trading_days(curve.ts).tolist())}
     days = []
     worth = gross_worth = start
     for day in sorted(by_day.keys() | closes.keys()):
@@ -269,7 +270,7 @@ def _days(start: int, fills: Sequence[FillRow], curve: Curve) -> list[Day]:
             worth, gross_worth = int(curve.equity[closes[day]]), int(curve.gross[closes[day]])
         sells = [fill for fill in of_day if fill.side == SELL]
         gross, charges = sum(fill.gross for fill in sells), sum(fill.charges for fill in of_day)
-        days.append(Day(day, len(of_day), len(sells), gross, charges, worth, gross_worth))
+        days.append(Day(date_of(day), len(of_day), len(sells), gross, charges, worth, gross_worth))
     return days
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from quant_platform.domain.bars import bars_to_ticks, exchange_bars, ticks_to_bars
 from quant_platform.domain.session import ns_at
-from quant_platform.domain.tick_order import is_in_order, processing_order
+from quant_platform.domain.tick_order import in_that_order, is_in_order, processing_order
 from quant_platform.domain.ticks import NS_PER_MINUTE, NS_PER_SECOND, BarBatch, TickBatch, empty_ticks
 
 NINE_FIFTEEN = ns_at(date(2021, 4, 5), time(9, 15))
@@ -114,6 +114,16 @@ def test_processing_order_is_the_stable_order_of_time_and_symbol(unit: int, data
     expected = np.lexsort((symbol, ts)).tolist()
     order = processing_order(ts, symbol)
     assert (list(range(size)) if order is None else order.tolist()) == expected
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 3), (5, 0)])
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8, np.float64])
+def test_columns_follow_an_order(shape: tuple[int, ...], kind: type) -> None:
+    column = np.arange(np.prod(shape)).reshape(shape).astype(kind)
+    order = np.array([3, 0, 4, 1, 2], np.int32)
+    moved = in_that_order(column, order)
+    assert moved.dtype == kind
+    assert moved.tolist() == column[order].tolist()
 
 
 def test_rows_in_order_are_left_alone() -> None:

@@ -21,7 +21,7 @@ from quant_platform.adapters.ticks.file_schema import CANDLE_PRICES, DataFile, K
 from quant_platform.adapters.ticks.read_ahead import read_ahead
 from quant_platform.domain.errors import DataError
 from quant_platform.domain.session import ist_time
-from quant_platform.domain.ticks import IST_OFFSET_NS, NS_PER_DAY, BarBatch
+from quant_platform.domain.ticks import BarBatch, trading_day, trading_days
 from quant_platform.ports.tick_store import StoredBar
 
 BATCH_ROWS = 1 << 16
@@ -132,12 +132,12 @@ class RowReader:
         if not ts.size or (
             timeless is None
             and symbol.min() >= 0
-            and _day_of(ts.min()) >= self.first_day
-            and _day_of(ts.max()) <= self.last_day
+            and trading_day(ts.min()) >= self.first_day
+            and trading_day(ts.max()) <= self.last_day
         ):
             return _Wanted(range(row, row + ts.size), ts, symbol, batch)
         self.check_keys(batch, row, {"timestamp": timeless, "symbol": symbol == _NO_SYMBOL})
-        days = _day_of(ts)
+        days = trading_days(ts)
         wanted = (symbol >= 0) & (days >= self.first_day) & (days <= self.last_day)
         if timeless is not None:
             wanted &= ~timeless
@@ -265,10 +265,10 @@ def _day_slices(ts: NDArray[np.int64]) -> tuple[NDArray[np.intp] | None, list[tu
     """The order that brings rows of one IST date together (None: they are), and day, start and stop of each."""
     if not ts.size:
         return None, []
-    first, last = int(_day_of(ts.min())), int(_day_of(ts.max()))
+    first, last = trading_day(ts.min()), trading_day(ts.max())
     if first == last:
         return None, [(first, 0, ts.size)]
-    days = _day_of(ts)
+    days = trading_days(ts)
     order = np.argsort(days, kind="stable") if (days[1:] < days[:-1]).any() else None
     if order is not None:
         days = days[order]
@@ -277,8 +277,3 @@ def _day_slices(ts: NDArray[np.int64]) -> tuple[NDArray[np.intp] | None, list[tu
     stops = np.searchsorted(days, present, side="right")
     slices = zip(present.tolist(), starts.tolist(), stops.tolist(), strict=True)
     return order, [part for part in slices if part[1] < part[2]]
-
-
-def _day_of(ts: Any) -> Any:
-    """IST date of stamps, one or an array of them, in days since the epoch."""
-    return (ts + IST_OFFSET_NS) // NS_PER_DAY

@@ -27,7 +27,7 @@ from quant_platform.domain.bars import TICKS_PER_BAR, bars_to_ticks, exchange_ba
 from quant_platform.domain.errors import CalendarError, DataError, UsageError
 from quant_platform.domain.instruments import full_symbol, instrument_for
 from quant_platform.domain.session import date_of, day_number, session_on
-from quant_platform.domain.tick_order import processing_order
+from quant_platform.domain.tick_order import in_that_order, processing_order
 from quant_platform.domain.ticks import (
     LEVELS,
     NOT_FED,
@@ -251,11 +251,9 @@ class FileTickSource:
 
     def _read_unit(self, unit: _Unit, buffer: DayBuffer, first: int, last: int, skipped: Counter[str]) -> None:
         for day, row, columns in self._reader(unit, first, last, skipped).pieces(unit.group):
-            rows = columns["ts"].size
-            for name, like in self._optional.items():
-                if name not in columns:
-                    columns[name] = np.zeros((rows, *like.shape[1:]), like.dtype)
-            buffer.add(day, (unit.file_number, row), {name: columns[name] for name in sorted(columns)})
+            lacking = {name: like for name, like in self._optional.items() if name not in columns}
+            whole = columns | _zeros(lacking, columns["ts"].size)
+            buffer.add(day, (unit.file_number, row), {name: whole[name] for name in sorted(whole)})
 
     def _read_parts(self, buffer: DayBuffer) -> Iterator[DayPart]:
         days = list(self._rows_by_day)
@@ -288,12 +286,11 @@ class FileTickSource:
             return bars_to_ticks(BarBatch(**columns))
         order = processing_order(columns["ts"], columns["symbol"])
         if order is not None:
-            places = order.astype(np.intp)
-            columns = {name: column.take(places, axis=0) for name, column in columns.items()}
-        absent = empty_ticks(columns["ts"].size, LEVELS if self._has_depth else 0)
-        return absent._replace(
-            **{name: np.require(column, requirements=["C", "W"]) for name, column in columns.items()}
-        )
+            columns = {name: in_that_order(column, order) for name, column in columns.items()}
+        every = empty_ticks(0, LEVELS if self._has_depth else 0)._asdict()
+        absent = _zeros({name: like for name, like in every.items() if name not in columns}, columns["ts"].size)
+        present = {name: np.require(column, requirements=["C", "W"]) for name, column in columns.items()}
+        return TickBatch(**present, **absent)
 
     def _stored_bars(self, day: int) -> Sequence[StoredBar]:
         return [
@@ -374,6 +371,11 @@ def _optional_columns(files: Sequence[DataFile]) -> Columns:
     if any(file.has_depth for file in files):
         wanted += DEPTH_FIELDS
     return {name: like[name] for name in wanted}
+
+
+def _zeros(columns: Columns, rows: int) -> Columns:
+    """Columns of zeros like these."""
+    return {name: np.zeros((rows, *like.shape[1:]), like.dtype) for name, like in columns.items()}
 
 
 def _by_stored_day(files: Sequence[DataFile]) -> dict[int, list[DataFile]]:

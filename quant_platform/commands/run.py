@@ -92,6 +92,9 @@ def backtest(
         skip_bad_rows=skip_bad_rows,
         batch_size=batch_size,
     )
+    from quant_platform.hosts.allocator import keep_freed_memory
+
+    keep_freed_memory()
     with nothing_to_collect():
         from quant_platform.research import backtest as host
     host.run(options)

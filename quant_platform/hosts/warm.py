@@ -5,7 +5,11 @@ import time
 from datetime import date
 from datetime import time as clock_time
 
+import numpy as np
+
+from quant_platform.domain.depth_levels import price_levels, quantity_levels
 from quant_platform.domain.instruments import SymbolTable
+from quant_platform.domain.money import PAISE_PER_RUPEE
 from quant_platform.domain.session import ns_at, session_on
 from quant_platform.domain.tick_order import in_that_order, processing_order
 from quant_platform.domain.ticks import LEVELS, NS_PER_MINUTE, NS_PER_SECOND, TickBatch, empty_bars, empty_ticks
@@ -52,6 +56,8 @@ def warm_kernels() -> int:
     backwards = processing_order(ticks.ts[::-1].copy(), ticks.symbol)
     if backwards is not None:
         ticks = TickBatch._make(in_that_order(column[::-1].copy(), backwards) for column in ticks)
+    price_levels(*(ticks.bid_price.T / PAISE_PER_RUPEE))
+    quantity_levels(*ticks.bid_qty.T.astype(np.int64))
     normaliser = Normaliser(table, {})
     normaliser.ticks(b"")
     normaliser.carry(ticks)

@@ -13,7 +13,6 @@ from quant_platform.adapters.ledger.memory import MemoryLedger
 from quant_platform.adapters.ticks.files import FileTickSource
 from quant_platform.domain.session import session_on
 from quant_platform.hosts import compiler
-from quant_platform.hosts.allocator import keep_freed_memory
 from quant_platform.hosts.embedded import Blueprint, EmbeddedPlatform
 from quant_platform.hosts.garbage import Collector, collected_at_rest
 from quant_platform.hosts.options import BacktestOptions
@@ -41,7 +40,6 @@ def run(options: BacktestOptions) -> None:
     Raises:
         UsageError: a file, range, strategy or parameter is not usable; nothing is left behind.
     """
-    keep_freed_memory()
     compiler.load_early()
     with collected_at_rest() as collector:
         _run(options, collector)

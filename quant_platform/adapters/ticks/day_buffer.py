@@ -64,7 +64,7 @@ class DayBuffer:
         if self._bytes > self._limit_bytes:
             self._write_out()
 
-    def take(self, day: int, before_ts: int | None = None) -> Columns | None:
+    def take(self, day: int, before_ts: int | None = None) -> list[Columns]:
         """Rows of a day in the order of the files, which are then forgotten.
 
         Args:
@@ -72,12 +72,13 @@ class DayBuffer:
             before_ts: only rows stamped earlier (ns UTC); None: all.
 
         Returns:
-            None where there are none. Rows in temporary files come with the whole day only.
+            In the pieces in which they came; none where there are none. Rows in temporary files come with the whole
+            day only.
         """
         path = self._path(day)
         written = path is not None and path.exists()
         if before_ts is not None and written:
-            return None
+            return []
         parts = self._waiting.pop(day, [])
         self._bytes -= sum(_size(part.columns) for part in parts)
         if before_ts is not None:
@@ -91,12 +92,8 @@ class DayBuffer:
             assert path is not None  # noqa: S101  # it exists
             parts = _read_parts(path, self._layout) + parts
             path.unlink()
-        if not parts:
-            return None
         parts.sort(key=lambda part: part.place)
-        if len(parts) == 1:
-            return parts[0].columns
-        return {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
+        return [part.columns for part in parts]
 
     def _path(self, day: int) -> Path | None:
         return Path(self._folder.name) / f"{day}.rows" if self._folder is not None else None

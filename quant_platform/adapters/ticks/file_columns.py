@@ -8,10 +8,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from quant_platform.adapters.ticks.file_schema import CANDLE_PRICES, DEPTH_COLUMNS
+from quant_platform.domain.depth_levels import price_levels, quantity_levels
 from quant_platform.domain.errors import DataError
 from quant_platform.domain.instruments import full_symbol
 from quant_platform.domain.money import prices_to_paise
-from quant_platform.domain.ticks import MAX_LEVEL_QUANTITY, NS_PER_DAY
+from quant_platform.domain.ticks import NS_PER_DAY
 
 Columns = dict[str, NDArray[Any]]
 """Columns of equal length by the names of TickBatch or BarBatch; those that no file of the run has are left out."""
@@ -92,18 +93,12 @@ def tick_columns(batch: Any) -> Columns:
     for field, names in zip(DEPTH_FIELDS, DEPTH_COLUMNS, strict=True):
         if present.isdisjoint(names):
             continue
-        levels = np.zeros((batch.num_rows, len(names)), np.int32)
-        for level, name in enumerate(names):
-            if name in present:
-                levels[:, level] = _level(batch.column(name), field)
-        columns[field] = levels
+        found = (batch.column(name) if name in present else pa.nulls(batch.num_rows, pa.float64()) for name in names)
+        if field.endswith("price"):
+            columns[field] = price_levels(*map(_floats, found))
+        else:
+            columns[field] = quantity_levels(*(whole_numbers(column, 0) for column in found))
     return columns
-
-
-def _level(column: Any, field: str) -> NDArray[np.int32]:
-    if field.endswith("price"):
-        return np.maximum(prices_to_paise(_floats(column)), 0)
-    return np.clip(whole_numbers(column, 0), 0, MAX_LEVEL_QUANTITY).astype(np.int32)
 
 
 def candle_columns(batch: Any) -> Columns:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from quant_platform.adapters.ticks.day_buffer import DayBuffer
 from quant_platform.adapters.ticks.file_columns import DEPTH_FIELDS, Columns
 from quant_platform.adapters.ticks.file_decoding import ALWAYS, RowReader, count_rows
+from quant_platform.adapters.ticks.file_order import in_order, zeros_like
 from quant_platform.adapters.ticks.file_schema import (
     DataFile,
     Kind,
@@ -23,11 +24,10 @@ from quant_platform.adapters.ticks.file_schema import (
     open_data_file,
 )
 from quant_platform.adapters.ticks.read_ahead import read_ahead
-from quant_platform.domain.bars import TICKS_PER_BAR, bars_to_ticks, exchange_bars
+from quant_platform.domain.bars import TICKS_PER_BAR, exchange_bars
 from quant_platform.domain.errors import CalendarError, DataError, UsageError
 from quant_platform.domain.instruments import full_symbol, instrument_for
 from quant_platform.domain.session import date_of, day_number, session_on
-from quant_platform.domain.tick_order import in_that_order, processing_order
 from quant_platform.domain.ticks import (
     LEVELS,
     NOT_FED,
@@ -103,7 +103,7 @@ class FileTickSource:
         self._files = [file for file in files if file.kind is not Kind.BARS]
         self._bar_files = _by_stored_day([file for file in files if file.kind is Kind.BARS])
         self._kind = _one_kind(self._files)
-        self._has_depth = any(file.has_depth for file in self._files)
+        self._levels = LEVELS if any(file.has_depth for file in self._files) else 0
         self._optional = _optional_columns(self._files)
 
         self._units = [_Unit(n, group) for n, file in enumerate(self._files) for group in file.row_groups]
@@ -124,7 +124,7 @@ class FileTickSource:
     @property
     def has_depth(self) -> bool:
         """Whether any of the files has depth columns."""
-        return self._has_depth
+        return self._levels > 0
 
     @property
     def rows(self) -> int:
@@ -169,7 +169,8 @@ class FileTickSource:
         """
         self._skipped.clear()
         with DayBuffer(self._buffer_bytes) as buffer:
-            yield from read_ahead(self._read_parts(buffer), "read-days")
+            for parts in read_ahead(self._read_parts(buffer), "read-days"):
+                yield from parts
 
     def history(self, symbol: str, before: date, bars: int) -> list[Candle]:
         """The last one-minute bars of a symbol before a date, in session only, oldest first.
@@ -252,10 +253,11 @@ class FileTickSource:
     def _read_unit(self, unit: _Unit, buffer: DayBuffer, first: int, last: int, skipped: Counter[str]) -> None:
         for day, row, columns in self._reader(unit, first, last, skipped).pieces(unit.group):
             lacking = {name: like for name, like in self._optional.items() if name not in columns}
-            whole = columns | _zeros(lacking, columns["ts"].size)
+            whole = columns | zeros_like(lacking, columns["ts"].size)
             buffer.add(day, (unit.file_number, row), {name: whole[name] for name in sorted(whole)})
 
-    def _read_parts(self, buffer: DayBuffer) -> Iterator[DayPart]:
+    def _read_parts(self, buffer: DayBuffer) -> Iterator[Sequence[DayPart]]:
+        """What each row group completes."""
         days = list(self._rows_by_day)
         units = [unit for unit in self._units if self._has_rows(unit, days[0], days[-1])]
         units.sort(key=lambda unit: (unit.group.first_ts, unit.file_number))
@@ -267,30 +269,21 @@ class FileTickSource:
             self._read_unit(unit, buffer, days[0], days[-1], self._skipped)
             while waiting and last_unit[waiting[0]] <= place:
                 day = waiting.popleft()
-                columns = buffer.take(day)
-                if columns is not None or begun:
-                    yield self._part(day, columns, begun, ends_day=True)
+                pieces = buffer.take(day)
+                if pieces or begun:
+                    yield self._parts(day, pieces, begun, ends_day=True)
                 begun = False
             if waiting and waiting[0] in self._days_in[unit] and self._kind is Kind.TICKS:
-                columns = buffer.take(waiting[0], before_ts=following[place])
-                if columns is not None:
-                    yield self._part(waiting[0], columns, begun, ends_day=False)
+                pieces = buffer.take(waiting[0], before_ts=following[place])
+                if pieces:
+                    yield self._parts(waiting[0], pieces, begun, ends_day=False)
                     begun = True
 
-    def _part(self, day: int, columns: Columns | None, begun: bool, *, ends_day: bool) -> DayPart:
-        ticks = empty_ticks(0, LEVELS if self._has_depth else 0) if columns is None else self._in_order(columns)
-        return DayPart(date_of(day), ticks, () if begun else self._stored_bars(day), ends_day)
-
-    def _in_order(self, columns: Columns) -> TickBatch:
-        if self._kind is Kind.CANDLES:
-            return bars_to_ticks(BarBatch(**columns))
-        order = processing_order(columns["ts"], columns["symbol"])
-        if order is not None:
-            columns = {name: in_that_order(column, order) for name, column in columns.items()}
-        every = empty_ticks(0, LEVELS if self._has_depth else 0)._asdict()
-        absent = _zeros({name: like for name, like in every.items() if name not in columns}, columns["ts"].size)
-        present = {name: np.require(column, requirements=["C", "W"]) for name, column in columns.items()}
-        return TickBatch(**present, **absent)
+    def _parts(self, day: int, pieces: Sequence[Columns], begun: bool, *, ends_day: bool) -> Sequence[DayPart]:
+        batches = in_order(pieces, self._kind, self._levels) or [empty_ticks(0, self._levels)]
+        bars = [() if begun else self._stored_bars(day), *[()] * (len(batches) - 1)]
+        ends = [False] * (len(batches) - 1) + [ends_day]
+        return [DayPart(date_of(day), *part) for part in zip(batches, bars, ends, strict=True)]
 
     def _stored_bars(self, day: int) -> Sequence[StoredBar]:
         return [
@@ -328,10 +321,10 @@ class FileTickSource:
             for unit in self._units:
                 if self._has_rows(unit, day, day):
                     self._read_unit(unit, buffer, day, day, Counter())
-            columns = buffer.take(day)
-        if columns is None:
+            pieces = buffer.take(day)
+        if not pieces:
             return empty_bars(0)
-        ticks = self._in_order(columns)
+        ticks = join(in_order(pieces, self._kind, self._levels))
         return exchange_bars(ticks, self._counting(ticks, date_of(day)))
 
     def _counting(self, ticks: TickBatch, day: date) -> NDArray[np.bool_]:
@@ -371,11 +364,6 @@ def _optional_columns(files: Sequence[DataFile]) -> Columns:
     if any(file.has_depth for file in files):
         wanted += DEPTH_FIELDS
     return {name: like[name] for name in wanted}
-
-
-def _zeros(columns: Columns, rows: int) -> Columns:
-    """Columns of zeros like these."""
-    return {name: np.zeros((rows, *like.shape[1:]), like.dtype) for name, like in columns.items()}
 
 
 def _by_stored_day(files: Sequence[DataFile]) -> dict[int, list[DataFile]]:

@@ -1,16 +1,16 @@
 """A journal that keeps no rows: what a sweep wants of each of its runs are the numbers only."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quant_platform.adapters.ledger.tally import Tally
-from quant_platform.domain.orders import EventKind
+from quant_platform.domain.orders import EVENT, EventKind
 from quant_platform.ports.ledger_store import Executions
-from quant_platform.services.strategy_runtime.journal import Journal
+from quant_platform.services.strategy_runtime.journal import EventRows, Journal
 from quant_platform.services.strategy_runtime.strategy import Features
+
+_PLACE = {name: place for place, name in enumerate(EVENT.names or ())}
 
 
 class CountingJournal(Journal):
@@ -32,14 +32,14 @@ class CountingJournal(Journal):
         self.tally = Tally(balance)
         self.orders = self.cancelled = 0
 
-    def write(self, events: NDArray[Any], features: Features | None = None, reason: str = "") -> None:
+    def write(self, events: EventRows, features: Features | None = None, reason: str = "") -> None:
         """Count a block of events; reasons are for rows."""
-        kinds = events["kind"]
+        kinds = events[:, _PLACE["kind"]]
         counts = np.bincount(kinds, minlength=len(EventKind)).tolist()
         self.orders += counts[EventKind.ACCEPTED]
         self.cancelled += counts[EventKind.CANCELLED]
         if counts[EventKind.FILLED]:
             filled = events[kinds == EventKind.FILLED]
-            columns = {name: filled[name].tolist() for name in Executions._fields}
+            columns = {name: filled[:, _PLACE[name]].tolist() for name in Executions._fields}
             columns["symbol"] = list(map(self._symbol, columns["symbol"]))
             self.tally.take(Executions(**columns))

@@ -29,17 +29,30 @@ _UNFILLED = {CANCELLED: OrderState.CANCELLED.label, REFUSED: OrderState.REFUSED_
 _FEW = 8
 _SMALL_BATCH = 1024
 _FIELDS = list(EVENT.fields or ())
-_PLACES = [_FIELDS.index(name) for name in ("kind", "order_no", "side", "trigger", "row")]
+_KIND, _ORDER_NO, _SIDE, _TRIGGER, _ROW = map(_FIELDS.index, ("kind", "order_no", "side", "trigger", "row"))
 _REFUSALS = [refusal.label for refusal in Refusal]
 
 Explain = Callable[[int, FeatureRow], str]
 """``(side, tick) → reason`` of an order that a signal decided."""
 
 
+EventRows = NDArray[np.int64]
+"""Events as rows of integers, (events, fields of EVENT): NumPy takes ten times as long to choose among records."""
+
+
+def event_rows(events: NDArray[Any]) -> EventRows:
+    """The same memory as rows.
+
+    Args:
+        events: of :data:`~quant_platform.domain.orders.EVENT`, contiguous.
+    """
+    return events.view(np.int64).reshape(-1, len(_FIELDS))
+
+
 class _Piece(NamedTuple):
     """Events of one stretch of a batch, with what their reasons are made of: the batch itself goes away."""
 
-    events: NDArray[Any]  # of EVENT
+    events: EventRows
     decided_on: Sequence[FeatureRow] | None  # the ticks of the orders that signals decided, in order
     reason: str  # of those orders, where the strategy gave it with its wish
 
@@ -61,9 +74,9 @@ class Story:
         self._carried = carried
         self._name_of = name_of
         self._explain = explain
-        kinds = [piece.events["kind"] for piece in pieces] or [np.zeros(0, np.int64)]
-        self._kinds = np.concatenate(kinds)
-        self._numbers = np.concatenate([piece.events["order_no"] for piece in pieces] or kinds)
+        nothing = np.zeros(0, np.int64)
+        self._kinds = np.concatenate([nothing, *(piece.events[:, _KIND] for piece in pieces)])
+        self._numbers = np.concatenate([nothing, *(piece.events[:, _ORDER_NO] for piece in pieces)])
         # An order refused at its fill ends as a cancelled one does; refusals are of intents.
         self._kinds[(self._kinds == REFUSED) & (self._numbers > 0)] = CANCELLED
         counts = np.bincount(self._kinds, minlength=len(EventKind)).tolist()
@@ -86,9 +99,8 @@ class Story:
         chosen = self._kinds == kind
         found, start = [np.zeros((0, len(_FIELDS)), np.int64)], 0
         for piece in self._pieces:
-            stop = start + piece.events.size
-            # As rows of integers: NumPy takes ten times as long to choose among records.
-            found.append(piece.events.view(np.int64).reshape(-1, len(_FIELDS))[chosen[start:stop]])
+            stop = start + len(piece.events)
+            found.append(piece.events[chosen[start:stop]])
             start = stop
         return np.concatenate(found).view(EVENT).ravel()
 
@@ -111,11 +123,11 @@ class Story:
     def _signals(self) -> Iterator[str]:
         """Reasons of the orders that signals decided, in order."""
         for piece in self._pieces:
-            signalled = signal_orders(piece.events)
+            signalled = _signal_orders(piece.events)
             if piece.decided_on is None:
                 yield from [piece.reason] * int(np.count_nonzero(signalled))
             else:
-                sides = piece.events["side"][signalled].tolist()
+                sides = piece.events[signalled, _SIDE].tolist()
                 yield from map(self._explain, sides, piece.decided_on)
 
     def _orders(self) -> list[OrderRow]:
@@ -155,9 +167,9 @@ def _rows(events: NDArray[Any], *names: str) -> Iterator[tuple[Any, ...]]:
     return zip(*(events[name].tolist() for name in names), strict=True)
 
 
-def signal_orders(events: NDArray[Any]) -> NDArray[np.bool_]:
+def _signal_orders(events: EventRows) -> NDArray[np.bool_]:
     """Which events are orders that a signal decided."""
-    found: NDArray[np.bool_] = (events["kind"] == ACCEPTED) & (events["trigger"] == SIGNAL)
+    found: NDArray[np.bool_] = (events[:, _KIND] == ACCEPTED) & (events[:, _TRIGGER] == SIGNAL)
     return found
 
 
@@ -170,25 +182,25 @@ class _Decisions(NamedTuple):
     rows: list[int]  # of their ticks
 
 
-def _few_decisions(events: NDArray[Any]) -> _Decisions:
+def _few_decisions(events: EventRows) -> _Decisions:
     """Live, a block is one event or two, and waits for an order to go out: NumPy would take ten times as long."""
     has_orders = has_fills = False
     sides, rows = [], []
     for event in events.tolist():
-        kind, order_no, side, trigger, row = (event[place] for place in _PLACES)
-        has_orders = has_orders or order_no > 0
-        has_fills = has_fills or (order_no > 0 and kind != ACCEPTED)
-        if kind == ACCEPTED and trigger == SIGNAL:
-            sides.append(side)
-            rows.append(row)
+        if event[_ORDER_NO] > 0:
+            has_orders = True
+            has_fills = has_fills or event[_KIND] != ACCEPTED
+        if event[_KIND] == ACCEPTED and event[_TRIGGER] == SIGNAL:
+            sides.append(event[_SIDE])
+            rows.append(event[_ROW])
     return _Decisions(has_orders, has_fills, sides, rows)
 
 
-def _decisions(events: NDArray[Any]) -> _Decisions:
-    of_orders = events["kind"][events["order_no"] > 0]
-    decided = events[signal_orders(events)]
-    has_fills = bool((of_orders != ACCEPTED).any())
-    return _Decisions(bool(of_orders.size), has_fills, decided["side"].tolist(), decided["row"].tolist())
+def _decisions(events: EventRows) -> _Decisions:
+    kinds_of_orders = events[events[:, _ORDER_NO] > 0, _KIND]
+    decided = events[_signal_orders(events)]
+    has_fills = bool((kinds_of_orders != ACCEPTED).any())
+    return _Decisions(bool(kinds_of_orders.size), has_fills, decided[:, _SIDE].tolist(), decided[:, _ROW].tolist())
 
 
 def _ticks_at(features: Features, rows: list[int]) -> Sequence[FeatureRow]:
@@ -217,16 +229,16 @@ class Journal:
         self.has_fills = False
         self.has_orders = False
 
-    def write(self, events: NDArray[Any], features: Features | None = None, reason: str = "") -> None:
-        """Take a block of :data:`~quant_platform.domain.orders.EVENT` in order; it may be reused afterwards.
+    def write(self, events: EventRows, features: Features | None = None, reason: str = "") -> None:
+        """Take a block of events in order; it may be reused afterwards.
 
         Args:
             events: the block.
             features: the batch that its rows refer to; None where ``reason`` explains its signals.
             reason: why, where the strategy has said it.
         """
-        events = events.view(np.int64).copy().view(EVENT)  # ten times as fast as a copy of records
-        found = _few_decisions(events) if events.size <= _FEW else _decisions(events)
+        events = events.copy()
+        found = _few_decisions(events) if len(events) <= _FEW else _decisions(events)
         self.has_orders |= found.has_orders
         self.has_fills |= found.has_fills
         decided_on: Sequence[FeatureRow] | None = None
@@ -256,7 +268,7 @@ class Journal:
         event = np.zeros(1, EVENT)
         event["kind"], event["ts"], event["symbol"] = MARKED, point.ts, -1
         event["cash"], event["equity"] = point.balance, point.equity
-        self.write(event)
+        self.write(event_rows(event))
 
     def clear(self) -> None:
         """Forget what happened, which is committed, but for the reasons of waiting orders."""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from quant_platform.domain.errors import CalendarError, StrategyError
 from quant_platform.domain.instruments import SymbolTable
-from quant_platform.domain.money import PAISE_PER_RUPEE
+from quant_platform.domain.money import prices_in_rupees
 from quant_platform.domain.orders import BUY, EVENT, Refusal
 from quant_platform.domain.session import Session, ist_date, session_on
 from quant_platform.domain.snapshots import grow, pack, unpack
@@ -21,7 +21,7 @@ from quant_platform.domain.ticks import (
 )
 from quant_platform.ports.ledger_store import EquityRow, LedgerBlock, OpenPosition
 from quant_platform.services.strategy_runtime import loop, paper_exchange, risk
-from quant_platform.services.strategy_runtime.journal import Journal
+from quant_platform.services.strategy_runtime.journal import Journal, event_rows
 from quant_platform.services.strategy_runtime.schema import TradingSettings
 from quant_platform.services.strategy_runtime.state import (
     ACCOUNT,
@@ -57,7 +57,7 @@ def features_of(batch: EnrichedBatch) -> Features:
     return Features(
         ts=ticks.ts,
         symbol=ticks.symbol,
-        ltp=ticks.ltp / np.float64(PAISE_PER_RUPEE),
+        ltp=prices_in_rupees(ticks.ltp),
         volume=ticks.volume,
         vwap=batch.vwap,
         rsi=batch.rsi,
@@ -114,7 +114,7 @@ class StrategyRuntime:
         self._account["next_timer"] = NEVER
         self._positions: NDArray[Any] = np.zeros(0, POSITION)
         self._standing = Depth(*(np.zeros((0, LEVELS if depth else 0), np.int32) for _ in range(4)))
-        self._events: NDArray[Any] = np.zeros(MIN_EVENTS, EVENT)
+        self._make_room_for_events(MIN_EVENTS)
         self._order = np.zeros(0, np.int64)
         self._times = NO_SESSION
         self._rules = rules_of(self._limits, NO_SESSION)
@@ -220,7 +220,11 @@ class StrategyRuntime:
             self._standing = Depth(*(grow(column, n) for column in self._standing))
             self._order = np.argsort(self._table.rank[:n], kind="stable").astype(np.int64)
             if self._events.size < 32 * n:
-                self._events = np.zeros(64 * n, EVENT)
+                self._make_room_for_events(64 * n)
+
+    def _make_room_for_events(self, most: int) -> None:
+        self._events: NDArray[Any] = np.zeros(most, EVENT)
+        self._event_rows = event_rows(self._events)
 
     def _signals(self, strategy: FactorStrategy, features: Features) -> tuple[Booleans, Booleans]:
         try:
@@ -328,7 +332,7 @@ class StrategyRuntime:
         used = int(self._account[0]["events"])
         if used:
             self._account[0]["events"] = 0
-            self.journal.write(self._events[:used], features, reason)
+            self.journal.write(self._event_rows[:used], features, reason)
 
     def _explain(self, side: int, tick: FeatureRow) -> str:
         strategy = self._by_factor

@@ -62,7 +62,10 @@ def probe_servers(settings: Settings, *, audit: bool) -> ServerProbes:
     """
     drifts: dict[str, float] = {}
     services, bucket = settings.api.services, bucket_of(settings)
-    with ThreadPoolExecutor(len(SERVERS) + len(services)) as pool:
+    with (
+        httpx.Client(timeout=WITHIN_S, trust_env=False) as client,  # one for all: each reads the machine's certificates
+        ThreadPoolExecutor(len(SERVERS) + len(services)) as pool,
+    ):
 
         def asked(section: str, probe: Callable[[], T]) -> Callable[[], T | Refusal | None]:
             if not is_configured(settings, section):
@@ -83,7 +86,7 @@ def probe_servers(settings: Settings, *, audit: bool) -> ServerProbes:
         questdb = timed("questdb", lambda: probe_questdb(settings.questdb.http_url.get_secret_value(), WITHIN_S))
         redis = timed("redis", lambda: probe_redis(settings.redis.url.get_secret_value(), WITHIN_S))
         s3 = asked("objects", lambda: None if bucket is None else probe_bucket(bucket, WITHIN_S))
-        told = pool.map(lambda url: _reported(lambda: _service(url)), services.values())
+        told = pool.map(lambda url: _reported(lambda: _service(client, url)), services.values())
         return ServerProbes(
             kafka=kafka(),
             partitions=settings.kafka.partitions,
@@ -118,10 +121,10 @@ def _drift_s(before_ns: int, theirs_ns: int, after_ns: int) -> float:
     return (nearest_ns - theirs_ns) / NS_PER_SECOND
 
 
-def _service(url: str) -> ServiceFound:
+def _service(client: httpx.Client, url: str) -> ServiceFound:
     host = urlsplit(url).netloc.rpartition("@")[2]
     try:
-        reply = httpx.get(f"{url.rstrip('/')}/readyz", timeout=WITHIN_S, trust_env=False)
+        reply = client.get(f"{url.rstrip('/')}/readyz")
         state = msgspec.json.decode(reply.content, type=_Ready)
     except httpx.HTTPError as error:
         raise QuantError(

@@ -1,12 +1,10 @@
 """The five levels of one side of the book, which stand in five columns of a file, as one column of TickBatch."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from quant_platform.domain.money import PAISE_PER_RUPEE
-from quant_platform.domain.ticks import LEVELS, MAX_LEVEL_QUANTITY
+from quant_platform.domain.ticks import LEVELS, MAX_LEVEL_QUANTITY, read_only
 from quant_platform.kernel import kernel
 
 _Prices = NDArray[np.float64]
@@ -54,13 +52,6 @@ def _quantity_levels(
         levels[row, 4] = _shares(e[row])
 
 
-def _read_only(column: NDArray[Any]) -> NDArray[Any]:
-    """As most of a file's columns are, so that nothing has to be compiled for the others."""
-    view = np.ascontiguousarray(column).view()
-    view.flags.writeable = False
-    return view
-
-
 def price_levels(*columns: _Prices) -> NDArray[np.int32]:
     """Prices of five levels, best first, in paise; 0 where there is none.
 
@@ -71,7 +62,7 @@ def price_levels(*columns: _Prices) -> NDArray[np.int32]:
         Shape (rows, 5). A price above ₹2,14,74,836.47 is held at that limit.
     """
     levels = np.empty((columns[0].size, LEVELS), np.int32)
-    _price_levels(levels, *map(_read_only, columns))
+    _price_levels(levels, *map(read_only, columns))
     return levels
 
 
@@ -85,5 +76,5 @@ def quantity_levels(*columns: _Quantities) -> NDArray[np.int32]:
         Shape (rows, 5).
     """
     levels = np.empty((columns[0].size, LEVELS), np.int32)
-    _quantity_levels(levels, *map(_read_only, columns))
+    _quantity_levels(levels, *map(read_only, columns))
     return levels

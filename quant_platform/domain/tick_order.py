@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quant_platform.domain.ticks import NS_PER_MS, NS_PER_SECOND
+from quant_platform.domain.ticks import NS_PER_MS, NS_PER_SECOND, read_only
 from quant_platform.kernel import kernel
 
 _DIGIT_BITS = 16
@@ -118,5 +118,5 @@ def in_that_order(column: NDArray[Any], order: NDArray[np.int32]) -> NDArray[Any
         order: row numbers.
     """
     result: NDArray[Any] = np.empty_like(column, order="C")
-    (_take if column.ndim == 1 else _take_rows)(column, order, result)
+    (_take if column.ndim == 1 else _take_rows)(read_only(column), order, result)
     return result

@@ -132,6 +132,13 @@ def trading_days(ts: NDArray[np.int64]) -> NDArray[np.int64]:
     return (ts + IST_OFFSET_NS) // NS_PER_DAY
 
 
+def read_only(column: NDArray[Any]) -> NDArray[Any]:
+    """A column as most columns of files are: a kernel is compiled anew for those that can be written or lie apart."""
+    view = np.ascontiguousarray(column).view()
+    view.flags.writeable = False
+    return view
+
+
 @kernel
 def integer(entry: Any) -> int:
     """A column's entry as a 64-bit integer: 32-bit columns would overflow in plain Python, and only there."""

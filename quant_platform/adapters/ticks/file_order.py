@@ -1,6 +1,6 @@
 """Rows of files, as they were read, as batches in the order in which ticks are processed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -37,9 +37,11 @@ def in_order(pieces: Sequence[Columns], kind: Kind, levels: int) -> list[TickBat
     return [_batch(columns, levels)]
 
 
-def zeros_like(columns: Mapping[str, np.ndarray], rows: int) -> Columns:
-    """Columns of these types and widths, for what a file lacks."""
-    return {name: np.zeros((rows, *like.shape[1:]), like.dtype) for name, like in columns.items()}
+def completed(columns: Columns, every: Columns) -> Columns:
+    """The columns, and one of zeros for each of ``every`` that they lack, of its type and width."""
+    rows = columns["ts"].size
+    lacking = {name: like for name, like in every.items() if name not in columns}
+    return columns | {name: np.zeros((rows, *like.shape[1:]), like.dtype) for name, like in lacking.items()}
 
 
 def _as_one(pieces: Sequence[Columns]) -> Columns:
@@ -57,6 +59,5 @@ def _follow_each_other(pieces: Sequence[Columns]) -> bool:
 
 
 def _batch(columns: Columns, levels: int) -> TickBatch:
-    lacking = {name: like for name, like in empty_ticks(0, levels)._asdict().items() if name not in columns}
-    present = {name: np.require(column, requirements=["C", "W"]) for name, column in columns.items()}
-    return TickBatch(**present, **zeros_like(lacking, columns["ts"].size))
+    own = {name: np.require(column, requirements=["C", "W"]) for name, column in columns.items()}
+    return TickBatch(**completed(own, empty_ticks(0, levels)._asdict()))

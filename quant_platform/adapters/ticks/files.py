@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from quant_platform.adapters.ticks.day_buffer import DayBuffer
 from quant_platform.adapters.ticks.file_columns import DEPTH_FIELDS, Columns
 from quant_platform.adapters.ticks.file_decoding import ALWAYS, RowReader, count_rows
-from quant_platform.adapters.ticks.file_order import in_order, zeros_like
+from quant_platform.adapters.ticks.file_order import completed, in_order
 from quant_platform.adapters.ticks.file_schema import (
     DataFile,
     Kind,
@@ -252,8 +252,7 @@ class FileTickSource:
 
     def _read_unit(self, unit: _Unit, buffer: DayBuffer, first: int, last: int, skipped: Counter[str]) -> None:
         for day, row, columns in self._reader(unit, first, last, skipped).pieces(unit.group):
-            lacking = {name: like for name, like in self._optional.items() if name not in columns}
-            whole = columns | zeros_like(lacking, columns["ts"].size)
+            whole = completed(columns, self._optional)
             buffer.add(day, (unit.file_number, row), {name: whole[name] for name in sorted(whole)})
 
     def _read_parts(self, buffer: DayBuffer) -> Iterator[Sequence[DayPart]]:

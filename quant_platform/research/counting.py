@@ -5,12 +5,10 @@ from collections.abc import Callable
 import numpy as np
 
 from quant_platform.adapters.ledger.tally import Tally
-from quant_platform.domain.orders import EVENT, EventKind
+from quant_platform.domain.orders import EventKind
 from quant_platform.ports.ledger_store import Executions
-from quant_platform.services.strategy_runtime.journal import EventRows, Journal
+from quant_platform.services.strategy_runtime.journal import PLACES, EventRows, Journal
 from quant_platform.services.strategy_runtime.strategy import Features
-
-_PLACE = {name: place for place, name in enumerate(EVENT.names or ())}
 
 
 class CountingJournal(Journal):
@@ -34,12 +32,12 @@ class CountingJournal(Journal):
 
     def write(self, events: EventRows, features: Features | None = None, reason: str = "") -> None:
         """Count a block of events; reasons are for rows."""
-        kinds = events[:, _PLACE["kind"]]
+        kinds = events[:, PLACES["kind"]]
         counts = np.bincount(kinds, minlength=len(EventKind)).tolist()
         self.orders += counts[EventKind.ACCEPTED]
         self.cancelled += counts[EventKind.CANCELLED]
         if counts[EventKind.FILLED]:
             filled = events[kinds == EventKind.FILLED]
-            columns = {name: filled[:, _PLACE[name]].tolist() for name in Executions._fields}
+            columns = {name: filled[:, PLACES[name]].tolist() for name in Executions._fields}
             columns["symbol"] = list(map(self._symbol, columns["symbol"]))
             self.tally.take(Executions(**columns))

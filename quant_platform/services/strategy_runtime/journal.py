@@ -28,8 +28,9 @@ _TIMED = {int(Trigger.STOP): STOP_REASON, int(Trigger.SQUARE_OFF): SQUARE_OFF_RE
 _UNFILLED = {CANCELLED: OrderState.CANCELLED.label, REFUSED: OrderState.REFUSED_AT_FILL.label}
 _FEW = 8
 _SMALL_BATCH = 1024
-_FIELDS = list(EVENT.fields or ())
-_KIND, _ORDER_NO, _SIDE, _TRIGGER, _ROW = map(_FIELDS.index, ("kind", "order_no", "side", "trigger", "row"))
+PLACES = {name: place for place, name in enumerate(EVENT.names or ())}
+"""Where each field of an event stands in its row of integers, :data:`EventRows`."""
+_KIND, _ORDER_NO, _SIDE, _TRIGGER, _ROW = (PLACES[name] for name in ("kind", "order_no", "side", "trigger", "row"))
 _REFUSALS = [refusal.label for refusal in Refusal]
 
 Explain = Callable[[int, FeatureRow], str]
@@ -46,7 +47,7 @@ def event_rows(events: NDArray[Any]) -> EventRows:
     Args:
         events: of :data:`~quant_platform.domain.orders.EVENT`, contiguous.
     """
-    return events.view(np.int64).reshape(-1, len(_FIELDS))
+    return events.view(np.int64).reshape(-1, len(PLACES))
 
 
 class _Piece(NamedTuple):
@@ -97,7 +98,7 @@ class Story:
     def _events(self, kind: int) -> NDArray[Any]:
         """Those of a kind, in order, as records of :data:`~quant_platform.domain.orders.EVENT`."""
         chosen = self._kinds == kind
-        found, start = [np.zeros((0, len(_FIELDS)), np.int64)], 0
+        found, start = [np.zeros((0, len(PLACES)), np.int64)], 0
         for piece in self._pieces:
             stop = start + len(piece.events)
             found.append(piece.events[chosen[start:stop]])

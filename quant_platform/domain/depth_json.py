@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from quant_platform.domain.money import PAISE_PER_RUPEE
+from quant_platform.domain.money import MAX_PAISE, PAISE_PER_RUPEE
 from quant_platform.domain.number_json import BAD, TENS, decimal, past
 from quant_platform.domain.records import MAX_PRICE, NO_DEPTH, Depth, encode
 from quant_platform.domain.ticks import LEVELS, MAX_LEVEL_QUANTITY
@@ -21,7 +21,6 @@ from quant_platform.kernel import kernel
 MOST_DIGITS = 15
 """Of a price, so that it and the power of ten below it are exact as float64 and their quotient is correctly rounded."""
 MOST_QUANTITY_DIGITS = 18
-MAX_PAISE = 2**31 - 1
 
 _BIDS = np.frombuffer(b'{"bids":[', np.uint8)
 _ASKS = np.frombuffer(b',"asks":[', np.uint8)

@@ -3,14 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from quant_platform.domain.money import PAISE_PER_RUPEE
+from quant_platform.domain.money import MAX_PAISE, PAISE_PER_RUPEE
 from quant_platform.domain.ticks import LEVELS, MAX_LEVEL_QUANTITY, read_only
 from quant_platform.kernel import kernel
 
 _Prices = NDArray[np.float64]
 _Quantities = NDArray[np.int64]
-
-HIGHEST_PAISE = 2**31 - 1
 
 
 @kernel
@@ -19,7 +17,7 @@ def _paise(rupees: float) -> int:
     scaled = np.rint(rupees * PAISE_PER_RUPEE)
     if not 0 < scaled < np.inf:  # nor is NaN a price
         return np.int32(0)  # type: ignore[return-value]
-    return np.int32(min(scaled, HIGHEST_PAISE))  # type: ignore[return-value]
+    return np.int32(min(scaled, MAX_PAISE))  # type: ignore[return-value]
 
 
 @kernel

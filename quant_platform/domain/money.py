@@ -13,6 +13,9 @@ Paise = NewType("Paise", int)
 
 PAISE_PER_RUPEE = 100
 
+MAX_PAISE = 2**31 - 1
+"""The highest price that fits: columns of prices are 32 bits wide."""
+
 
 def paise_from_rupees(rupees: float | Decimal | str) -> Paise:
     """Exact paise of an amount given in rupees, half a paisa rounded up (away from zero below zero).
@@ -64,7 +67,7 @@ def prices_to_paise(rupee_prices: NDArray[np.float64]) -> NDArray[np.int32]:
     plain = scaled.min(initial=0.0) >= -(2**31) and scaled.max(initial=0.0) < 2**31  # false where any is NaN
     if not plain:
         np.nan_to_num(scaled, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-        np.clip(scaled, -(2**31), 2**31 - 1, out=scaled)
+        np.clip(scaled, -(2**31), MAX_PAISE, out=scaled)
     return scaled.astype(np.int32)
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 
+from quant_platform.domain.money import MAX_PAISE
 from quant_platform.domain.ticks import LEVELS, MAX_LEVEL_QUANTITY, NS_PER_MS, trading_day
 from quant_platform.protocol.upstox import market_data_feed_pb2 as wire
-from quant_platform.services.ingestion.normalise import MAX_AHEAD_NS, MAX_NS, MAX_PRICE_PAISE, FrameCounters
+from quant_platform.services.ingestion.normalise import MAX_AHEAD_NS, MAX_NS, FrameCounters
 
 Row = tuple[int, int, int, int, float, list[tuple[int, int, int, int]]]
 """Stamp, number, price, volume, average, levels."""
@@ -67,8 +68,8 @@ class ByProtobuf:
         if volume < 0:
             return self.put_aside(number, f"volume {volume} is negative")
         if entry.rupees is not None:
-            price = round(entry.rupees * 100) if abs(entry.rupees) < MAX_PRICE_PAISE else 0
-            if not 0 < price <= MAX_PRICE_PAISE:
+            price = round(entry.rupees * 100) if abs(entry.rupees) < MAX_PAISE else 0
+            if not 0 < price <= MAX_PAISE:
                 return self.put_aside(number, f"price {entry.rupees} is not possible")
         elif carried is not None:
             price = carried[1]

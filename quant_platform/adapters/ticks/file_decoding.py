@@ -21,6 +21,7 @@ from quant_platform.adapters.ticks.file_columns import (
 from quant_platform.adapters.ticks.file_schema import CANDLE_PRICES, DataFile, Kind, RowGroup, unreadable
 from quant_platform.adapters.ticks.read_ahead import read_ahead
 from quant_platform.domain.errors import DataError
+from quant_platform.domain.money import MAX_PAISE
 from quant_platform.domain.session import ist_time
 from quant_platform.domain.ticks import BarBatch, trading_day, trading_days
 from quant_platform.ports.tick_store import StoredBar
@@ -34,7 +35,6 @@ MANY_COLUMNS = 10
 ALWAYS = (-(2**31), 2**31)
 """First and last day, in days since the epoch, of a selection without limits."""
 
-_HIGHEST_PAISE = 2**31 - 1
 _NOT_WANTED, _NO_SYMBOL = -1, -2
 
 Places = range | NDArray[np.int64]
@@ -185,8 +185,8 @@ def _impossible_rows(kind: Kind, columns: Columns) -> Iterator[tuple[str, NDArra
     """
     for name in ("ltp",) if kind is Kind.TICKS else CANDLE_PRICES:
         prices = columns[name]
-        if prices.size and (prices.min() < 1 or prices.max() == _HIGHEST_PAISE):
-            yield name, (prices < 1) | (prices == _HIGHEST_PAISE)
+        if prices.size and (prices.min() < 1 or prices.max() == MAX_PAISE):
+            yield name, (prices < 1) | (prices == MAX_PAISE)
     volume = columns["volume"]
     if volume.size and volume.min() < 0:
         yield "volume", volume < 0

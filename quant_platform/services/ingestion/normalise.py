@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from quant_platform.domain.instruments import SymbolTable
-from quant_platform.domain.money import PAISE_PER_RUPEE
+from quant_platform.domain.money import MAX_PAISE, PAISE_PER_RUPEE
 from quant_platform.domain.snapshots import grow, pack, unpack
 from quant_platform.domain.ticks import (
     IST_OFFSET_NS,
@@ -57,8 +57,6 @@ LAST = np.dtype(
 """What a symbol's entries carried last."""
 
 MAX_NS = 2**63 - 1
-MAX_PRICE_PAISE = 2**31 - 1
-"""Prices are 32 bits wide."""
 
 _ORDER, _PAISE, _REASON, _LINES = 0, 1, 2, 3
 """Lines of the work array: ranks with places, to be sorted; prices; why an entry was set aside. Their number."""
@@ -114,12 +112,12 @@ def _take(scratch: Scratch, n: int, last: Any, ranks: Any, work: Any, tally: Any
         is_carried = kept["seen"] == 1 and kept["day"] >= day
         price = kept["price"]
         if marks & tables.HAS_PRICE:
-            price = integer(np.rint(rupees * PAISE_PER_RUPEE)) if abs(rupees) < MAX_PRICE_PAISE else 0
+            price = integer(np.rint(rupees * PAISE_PER_RUPEE)) if abs(rupees) < MAX_PAISE else 0
         if day < 0:
             work[_REASON, i] = _STAMP_DOUBTED
         elif volume < 0:
             work[_REASON, i] = _VOLUME_NEGATIVE
-        elif marks & tables.HAS_PRICE and not 0 < price <= MAX_PRICE_PAISE:
+        elif marks & tables.HAS_PRICE and not 0 < price <= MAX_PAISE:
             work[_REASON, i] = _PRICE_IMPOSSIBLE
         if work[_REASON, i] != _FINE:
             tally[_IMPLAUSIBLE] += 1

@@ -1,7 +1,7 @@
-"""Have the processor load a symbol's record before its tick's turn, where all records are too many for its caches.
+"""Have the processor load what lies too far away for its caches before its turn: symbols' records, rows of a batch.
 
-A record that lies in the third-level cache or in memory is forty to a hundred nanoseconds away, and which one the next
-tick needs is known long before. Numba has no call for it, so this is LLVM's.
+What lies in the third-level cache or in memory is forty to a hundred nanoseconds away, and which record the next tick
+needs is known long before. Numba has no call for it, so this is LLVM's.
 """
 
 from typing import Any
@@ -16,11 +16,11 @@ from quant_platform.kernel import kernel
 _declared: Any = cgutils.get_or_insert_function  # its stubs know no types
 
 AHEAD = 8
-"""Ticks between the load and the turn: what a core does in two memory accesses."""
+"""Ticks, or rows, between the load and the turn: what a core does in two memory accesses."""
 STAY = 500
 """Records of so many symbols stay in the caches by themselves, and loading them would only cost."""
 _LINE_BYTES = 64
-_TO_BE_WRITTEN, _TO_BE_KEPT, _DATA = 1, 3, 1
+_TO_BE_READ, _TO_BE_KEPT, _DATA = 0, 3, 1
 
 
 @kernel
@@ -29,39 +29,61 @@ def ticks_ahead(records: Any) -> int:
     return AHEAD if records.size > STAY else 0
 
 
-def prefetch(records: Any, number: int) -> None:
-    """Begin to load ``records[number]``. Changes nothing, and without the compiler does nothing.
+def prefetch(rows: Any, number: int, size: int) -> None:
+    """Begin to load ``rows[number]``. Changes nothing, and without the compiler does nothing.
 
     Args:
-        records: one-dimensional and contiguous, of a structured type.
+        rows: records, or the rows of a matrix.
         number: of one of them.
+        size: bytes of it from its start, > 0.
     """
 
 
+@kernel
+def prefetch_levels(columns: Any, row: int) -> None:
+    """Begin to load a row of depth; where ``row`` is negative there is none.
+
+    Args:
+        columns: four of (n, levels), as those of a tick batch.
+        row: which row.
+    """
+    if row >= 0:
+        for side in range(4):
+            column = columns[side]
+            if column.shape[1] > 0:
+                prefetch(column, row, column.shape[1] * column.itemsize)
+
+
 @intrinsic
-def _line_by_line(_typing: Any, records: Any, number: Any) -> Any:
+def _line(_typing: Any, rows: Any, number: Any, offset: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        size = context.get_abi_sizeof(context.get_data_type(signature.args[0].dtype))
-        place = arguments[1]
+        kind = signature.args[0]
+        array = context.make_array(kind)(context, builder, arguments[0])
+        _, place, byte = arguments
         word, integer, pointer = place.type, ir.IntType(32), ir.IntType(8).as_pointer()
-        start = builder.add(builder.ptrtoint(array.data, word), builder.mul(place, word(size)))
-        kind = ir.FunctionType(ir.VoidType(), [pointer, integer, integer, integer])
-        fetch = _declared(builder.module, kind, "llvm.prefetch.p0")
-        how = [integer(each) for each in (_TO_BE_WRITTEN, _TO_BE_KEPT, _DATA)]
-        for offset in (*range(0, size, _LINE_BYTES), size - 1):  # records begin anywhere in a line
-            builder.call(fetch, [builder.inttoptr(builder.add(start, word(offset)), pointer), *how])
+        if kind.ndim == 1:  # a constant, where a stride would be multiplied by
+            stride = word(context.get_abi_sizeof(context.get_data_type(kind.dtype)))
+        else:
+            stride = builder.extract_value(array.strides, 0)
+        start = builder.add(builder.ptrtoint(array.data, word), builder.mul(place, stride))
+        fetch = _declared(
+            builder.module, ir.FunctionType(ir.VoidType(), [pointer, integer, integer, integer]), "llvm.prefetch.p0"
+        )
+        how = [integer(each) for each in (_TO_BE_READ, _TO_BE_KEPT, _DATA)]
+        builder.call(fetch, [builder.inttoptr(builder.add(start, byte), pointer), *how])
         return context.get_dummy_value()
 
-    return types.void(records, types.int64), code
+    return types.void(rows, types.int64, types.int64), code
 
 
-_load: Any = _line_by_line  # called in kernels only, with the arguments that come after the first
+_load: Any = _line  # called in kernels only, with the arguments that come after the first
 
 
 @overload(prefetch)
-def _compiled(records: Any, number: Any) -> Any:
-    def load(records: Any, number: Any) -> Any:
-        _load(records, number)
+def _compiled(rows: Any, number: Any, size: Any) -> Any:
+    def load(rows: Any, number: Any, size: Any) -> Any:
+        for offset in range(0, size, _LINE_BYTES):
+            _load(rows, number, offset)
+        _load(rows, number, size - 1)  # they begin anywhere in a line
 
     return load

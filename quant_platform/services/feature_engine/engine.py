@@ -34,6 +34,7 @@ STATE = np.dtype(
     ]
 )
 """All features' state of one symbol."""
+STATE_BYTES = STATE.itemsize
 
 KIND = "feature_engine/1"
 _FEATURES = 5
@@ -96,7 +97,7 @@ def _enrich(
     ahead = ticks_ahead(state)
     for i in range(ts.size):
         if ahead and i + ahead < ts.size:
-            prefetch(state, integer(symbol[i + ahead]))
+            prefetch(state, integer(symbol[i + ahead]), STATE_BYTES)
         if flags[i] & NOT_FED:
             _clear(values, side, has_depth, i)
             continue

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant_platform.domain.instruments import SymbolTable
-from quant_platform.domain.prefetch import prefetch, ticks_ahead
+from quant_platform.domain.prefetch import AHEAD, prefetch, prefetch_levels, ticks_ahead
 from quant_platform.domain.session import Session, ist_date, session_on
 from quant_platform.domain.snapshots import grow, pack, unpack
 from quant_platform.domain.ticks import (
@@ -39,6 +39,7 @@ STATE = np.dtype(
     ]
 )
 """The last tick of one symbol; its depth stands in an array beside it."""
+STATE_BYTES = STATE.itemsize
 
 KIND = "ingestion/1"
 MAX_WINDOWS = 4
@@ -108,7 +109,7 @@ def _judge(
     for row in range(start, ticks.ts.size):
         i = unsigned(row)
         if ahead and i + ahead < ticks.ts.size:
-            prefetch(state, integer(ticks.symbol[i + ahead]))
+            prefetch(state, integer(ticks.symbol[i + ahead]), STATE_BYTES)
         ts = integer(ticks.ts[i])
         is_open = (ts >= opened) & (ts < closed)  # for every security, as nearly always
         if not is_open and (ts < day.start or ts >= day.end):
@@ -147,7 +148,10 @@ def _keep_depth(state: Any, kept: Any, ticks: TickBatch) -> None:
     """Copy the depth of every symbol's last row out of the batch, which is about to go away."""
     depth = (ticks.bid_price, ticks.bid_qty, ticks.ask_price, ticks.ask_qty)
     by_symbol = state.size < ticks.ts.size  # the shorter of two ways to every symbol's last row
-    for k in range(state.size if by_symbol else ticks.ts.size):
+    count = state.size if by_symbol else ticks.ts.size
+    for k in range(count):
+        if by_symbol and k + AHEAD < count:  # these rows lie all over the batch
+            prefetch_levels(depth, state[k + AHEAD]["row"] - 1)
         symbol = k if by_symbol else integer(ticks.symbol[k])
         row = state[symbol]["row"] - 1
         if row >= 0:

@@ -8,7 +8,7 @@ from quant_platform.domain.prefetch import prefetch, ticks_ahead
 from quant_platform.domain.ticks import NOT_FED, NS_PER_MINUTE, integer, unsigned
 from quant_platform.kernel import kernel
 from quant_platform.services.strategy_runtime import ledger, paper_exchange, risk
-from quant_platform.services.strategy_runtime.state import NEVER, Depth, Limits, SessionTimes, Tape
+from quant_platform.services.strategy_runtime.state import LOOKED_AT_BYTES, NEVER, Depth, Limits, SessionTimes, Tape
 
 ACCEPTED = int(EventKind.ACCEPTED)
 FILLED = int(EventKind.FILLED)
@@ -288,7 +288,7 @@ def _process(
     for row in range(start, stop):
         i = unsigned(row)
         if ahead and i + ahead < stop:
-            prefetch(positions, integer(tape.symbol[i + ahead]))
+            prefetch(positions, integer(tape.symbol[i + ahead]), LOOKED_AT_BYTES)
         if tape.flags[i] & NOT_FED:
             continue
         ts = integer(tape.ts[i])

@@ -3,6 +3,7 @@
 from typing import Any
 
 from quant_platform.domain.orders import BUY, Approved
+from quant_platform.domain.prefetch import AHEAD, prefetch_levels
 from quant_platform.domain.ticks import integer
 from quant_platform.kernel import kernel
 from quant_platform.services.strategy_runtime.state import Limits
@@ -127,7 +128,10 @@ def keep_depth(
     source = (bid_price, bid_qty, ask_price, ask_qty)
     target = (standing_bid_price, standing_bid_qty, standing_ask_price, standing_ask_qty)
     by_symbol = positions.size < symbols.size  # the shorter of two ways to every symbol's last depth
-    for k in range(positions.size if by_symbol else symbols.size):
+    count = positions.size if by_symbol else symbols.size
+    for k in range(count):
+        if by_symbol and k + AHEAD < count:  # these rows lie all over the batch
+            prefetch_levels(source, positions[k + AHEAD]["depth_row"] - 1)
         symbol = k if by_symbol else integer(symbols[k])
         row = positions[symbol]["depth_row"] - 1
         if row >= 0:

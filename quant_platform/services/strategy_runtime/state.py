@@ -38,28 +38,31 @@ ACCOUNT = np.dtype(
 )
 """The portfolio."""
 
+_LOOKED_AT = [
+    ("quantity", np.int64),  # shares held
+    ("side", np.int64),  # of the pending order; 0: none is pending
+    ("ltp", np.int64),  # paise, last in-session price; 0: none yet
+    ("mark", np.int64),  # paise of it counted in the account's holdings
+    ("stop_value", np.int64),  # paise: the stop is touched when the holding is worth no more
+    ("depth_row", np.int64),  # row of the standing depth in the batch at hand, plus one; 0: kept from before
+    ("has_depth", np.int64),  # 1 once depth of this session was kept from a batch
+    ("order_ts", np.int64),  # ns UTC at which the pending order was decided
+    ("refused_until", np.int64, (4,)),  # ns UTC before which a refusal of this kind is not logged again
+]
+"""What a tick looks at, whether or not it fills an order."""
+LOOKED_AT_BYTES = np.dtype(_LOOKED_AT).itemsize
+
 POSITION = np.dtype(
     [
-        ("quantity", np.int64),  # shares held
+        *_LOOKED_AT,
         ("buy_value", np.int64),  # paise
         ("buy_charges", np.int64),  # paise
         ("opened_at", np.int64),  # ns UTC
-        ("stop_value", np.int64),  # paise: the stop is touched when the holding is worth no more
-        ("mark", np.int64),  # paise of it counted in the account's holdings
-        ("ltp", np.int64),  # paise, last in-session price; 0: none yet
-        ("side", np.int64),  # of the pending order; 0: none is pending
         ("order_no", np.int64),  # of the pending order
         ("order_quantity", np.int64),
-        ("order_ts", np.int64),  # ns UTC at which it was decided
         ("order_price", np.int64),  # paise it was decided on
         ("order_trigger", np.int64),  # Trigger
         ("hold", np.int64),  # paise held for it
-        ("has_depth", np.int64),  # 1 once depth of this session was kept from a batch
-        (
-            "depth_row",
-            np.int64,
-        ),  # row of the standing depth in the batch at hand, plus one; 0: kept from before
-        ("refused_until", np.int64, (4,)),  # ns UTC before which a refusal of this kind is not logged again
     ]
 )
 """One symbol: its holding and its pending order."""

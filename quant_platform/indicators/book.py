@@ -9,14 +9,13 @@ from quant_platform.kernel import kernel
 
 STATE = np.dtype(
     [
-        ("seen", np.int64),  # 1 once this session brought a level
         ("bid", np.int64),  # best bid, paise; 0: the side is empty
         ("ask", np.int64),  # best ask, paise; 0: the side is empty
         ("bid_qty", np.int64),  # shares over all bid levels
         ("ask_qty", np.int64),  # shares over all ask levels
     ]
 )
-"""One symbol's last depth in this session."""
+"""One symbol's last depth in this session; of zeros before the first, since depth has at least one price."""
 
 
 @kernel
@@ -73,7 +72,6 @@ def update(state: Any, bid_price: Any, bid_qty: Any, ask_price: Any, ask_qty: An
         ask, asks = best_and_total(ask_price, ask_qty, row)
     if bid == 0 and ask == 0:
         return False
-    state["seen"] = 1
     state["bid"] = bid
     state["ask"] = ask
     state["bid_qty"] = bids
@@ -84,7 +82,6 @@ def update(state: Any, bid_price: Any, bid_qty: Any, ask_price: Any, ask_qty: An
 @kernel
 def clear(state: Any) -> None:
     """A session starts without depth."""
-    state["seen"] = 0
     state["bid"] = 0
     state["ask"] = 0
     state["bid_qty"] = 0

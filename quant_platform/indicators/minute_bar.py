@@ -13,26 +13,26 @@ STATE = np.dtype(
         ("high", np.int64),  # paise, of the running bar
         ("low", np.int64),  # paise
         ("last", np.int64),  # paise
-        ("closed_start", np.int64),  # ns UTC of the last closed bar; -1: none yet
+        ("closed_end", np.int64),  # ns UTC at which the last closed bar ended; 0: none yet
         ("closed_high", np.int64),  # paise
         ("closed_low", np.int64),  # paise
         ("closed_close", np.int64),  # paise
     ]
 )
-"""One symbol's running bar and its last closed one. :func:`reset` makes it ready."""
+"""One symbol's running bar and its last closed one; of zeros before the first."""
 
 
 @kernel
 def reset(bar: Any) -> None:
     """No bar seen yet."""
     bar["end"] = 0
-    bar["closed_start"] = -1
+    bar["closed_end"] = 0
 
 
 @kernel
 def close(bar: Any) -> None:
     """End the running bar: it becomes the last closed one."""
-    bar["closed_start"] = bar["end"] - NS_PER_MINUTE
+    bar["closed_end"] = bar["end"]
     bar["closed_high"] = bar["high"]
     bar["closed_low"] = bar["low"]
     bar["closed_close"] = bar["last"]
@@ -76,9 +76,10 @@ def insert(bar: Any, start: int, high: int, low: int, last: int) -> bool:
     Returns:
         Whether the bar was taken.
     """
-    if start <= bar["closed_start"] or start + NS_PER_MINUTE < bar["end"]:
+    end = start + NS_PER_MINUTE
+    if end <= bar["closed_end"] or end < bar["end"]:
         return False
-    bar["closed_start"] = start
+    bar["closed_end"] = end
     bar["closed_high"] = high
     bar["closed_low"] = low
     bar["closed_close"] = last

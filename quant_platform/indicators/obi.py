@@ -21,7 +21,7 @@ def from_book(book: Any) -> float:
     Returns:
         -1 … 1; 0 when both sums are 0; NaN until depth was seen in this session.
     """
-    if book["seen"] == 0:
+    if book["bid"] == 0 and book["ask"] == 0:
         return np.nan
     total = book["bid_qty"] + book["ask_qty"]
     if total == 0:
@@ -39,7 +39,7 @@ def from_bar(bar: Any) -> float:
     Returns:
         -1 … 1; 0 when the bar has no range or none has closed yet.
     """
-    if bar["closed_start"] < 0:
+    if bar["closed_end"] == 0:
         return 0.0
     high, low, close = bar["closed_high"], bar["closed_low"], bar["closed_close"]
     if high == low:

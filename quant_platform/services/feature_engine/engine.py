@@ -23,7 +23,6 @@ from quant_platform.kernel import kernel
 
 STATE = np.dtype(
     [
-        ("ready", np.int64),  # 0: a record never touched
         ("day_end", np.int64),  # ns UTC, end of the IST date of the last tick fed
         ("bar", minute_bar.STATE),
         ("vwap", vwap.STATE),
@@ -33,19 +32,12 @@ STATE = np.dtype(
         ("aggressor", aggressor.STATE),
     ]
 )
-"""All features' state of one symbol."""
+"""All features' state of one symbol; of zeros before its first tick."""
 STATE_BYTES = STATE.itemsize
 
 KIND = "feature_engine/1"
 _FEATURES = 5
 """VWAP, RSI, OBI, SMA and spread."""
-
-
-@kernel
-def _touch(record: Any) -> None:
-    if record["ready"] == 0:
-        record["ready"] = 1
-        minute_bar.reset(record["bar"])
 
 
 @kernel
@@ -58,7 +50,6 @@ def _count_closed_bar(record: Any, rings: Any, symbol: int, rsi_period: int) -> 
 @kernel
 def _feed(record: Any, ts: int, ltp: int, volume: int, atp: float) -> bool:
     """Move VWAP and the running bar by one tick; tells whether the tick closed the bar before it."""
-    _touch(record)
     if ts >= record["day_end"]:
         record["day_end"] = ((ts + IST_OFFSET_NS) // NS_PER_DAY + 1) * NS_PER_DAY - IST_OFFSET_NS
         vwap.start(record["vwap"], volume, atp)
@@ -119,7 +110,6 @@ def _enrich(
 def _insert_bars(state: Any, rings: Any, bars: BarBatch, rsi_period: int, anew: bool) -> None:
     for i in range(bars.ts.size):
         record = state[bars.symbol[i]]
-        _touch(record)
         if anew and (i == 0 or bars.symbol[i] != bars.symbol[i - 1]):
             minute_bar.reset(record["bar"])
             rsi.reset(record["rsi"])

@@ -23,8 +23,7 @@ from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.adapters.ticks.arrow import ArrowTickStore
 from quant_platform.domain.instruments import instrument_for
 from quant_platform.domain.ticks import LEVELS, NS_PER_MS
-from quant_platform.hosts.embedded import Blueprint, EmbeddedPlatform
-from quant_platform.hosts.frame_intake import FrameIntake
+from quant_platform.hosts.embedded import Blueprint, EmbeddedPlatform, FrameIntake
 from quant_platform.hosts.results import peak_memory_mb
 from quant_platform.hosts.strategies import load_strategy
 from quant_platform.ports.ledger_store import RunRequest

@@ -8,9 +8,8 @@ import structlog
 from quant_platform.domain.errors import BrokerError, UnavailableError
 from quant_platform.domain.instruments import Instrument
 from quant_platform.domain.ticks import LEVELS
-from quant_platform.hosts.embedded import EmbeddedPlatform
+from quant_platform.hosts.embedded import EmbeddedPlatform, FrameIntake
 from quant_platform.hosts.feed_host import FeedHost, FeedNumbers
-from quant_platform.hosts.frame_intake import FrameIntake
 from quant_platform.hosts.scans import Scan, look
 from quant_platform.ports.broker import HistorySource, QuoteSource
 from quant_platform.ports.clock import Clock

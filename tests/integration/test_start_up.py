@@ -10,7 +10,7 @@ from tests.integration.sweep_rig import depth_file
 
 HEAVY = (
     "{'pandas', 'pyarrow.compute', 'sqlalchemy', 'matplotlib', 'duckdb', 'httpx', 'distributed', 'psycopg', "
-    "'confluent_kafka', 'google.protobuf'}"
+    "'confluent_kafka'}"
 )
 SCRIPT = f"""
 import sys

@@ -59,7 +59,7 @@ def ours(ledger: psycopg.Connection[tuple[int]], bus: KafkaBus, environment: Map
 
 def measure(run: Run) -> Iterator[Figure]:
     """Ticks per CPU-second of the service, and of its parts."""
-    count = run.size(800_000, 50_000)
+    count = run.size(800_000, 150_000)
     alone = min(count, 100_000)
     with stream.servers("kafka", "postgres", "redis") as servers:
         environment = {**servers, **SIMULATED}

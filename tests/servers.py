@@ -105,7 +105,7 @@ class KafkaServer(RealServer):
         self._remove_topics()
         if not self._has_forgotten_services():
             # Kafka looks once whether a session has ended, and a look that fails leaves a dead member in its group for
-            # ever (4.3: ``GroupMetadataManager`` sets that timer without a retry). A new process looks again.
+            # ever (``GroupMetadataManager`` sets that timer without a retry). A new process looks again.
             self.restart()
             has_forgotten = self._has_forgotten_services()
             assert has_forgotten, f"a service of an earlier test still runs: {self._members()}"

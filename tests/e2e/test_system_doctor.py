@@ -21,12 +21,24 @@ LAG = ("quant_bus_lag_records", 'topic="market.equity.ticks"', 42.0)
 
 
 @pytest.fixture
-def watched() -> Iterator[str]:
+def looks() -> list[int]:
+    """When the service that works was asked for its numbers, ns since the epoch."""
+    return []
+
+
+@pytest.fixture
+def watched(looks: list[int]) -> Iterator[str]:
     """Where a service that works answers."""
+
+    def count() -> int:
+        looks.append(time.time_ns())
+        return len(looks)
+
     ports: list[int] = []
     health = Health("feature_engine")
     health.working()
     health.lag.labels("market.equity.ticks").set(42)
+    health.counter_of("looks_total", "Times it was asked", count)
     with answering(health, "127.0.0.1", 0, ports.append):
         yield f"http://127.0.0.1:{ports[0]}"
 
@@ -89,7 +101,11 @@ def test_services_are_sampled_and_judged(environment: dict[str, str], reader: Qu
 
 
 def test_samples_wait_while_questdb_is_away_and_the_verdict_does_not(
-    environment: dict[str, str], reader: QuestdbReader, empty_questdb: QuestdbServer, tmp_path: Path
+    environment: dict[str, str],
+    looks: list[int],
+    reader: QuestdbReader,
+    empty_questdb: QuestdbServer,
+    tmp_path: Path,
 ) -> None:
     with service("system_doctor", folder=tmp_path, environment=environment) as doctor:
         eventually(lambda: stored(reader, "feature_engine"))
@@ -97,6 +113,7 @@ def test_samples_wait_while_questdb_is_away_and_the_verdict_does_not(
         gone_ns = time.time_ns()
         eventually(lambda: levels(doctor).get("questdb") == 3)
         eventually(lambda: "QuestDB" in doctor.state["reason"])
+        eventually(lambda: sum(look > gone_ns for look in looks) > 1)  # the first may have begun before
         back_ns = time.time_ns()
         empty_questdb.start()
         doctor.wait_until_ready()

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,11 +18,13 @@ from quant_platform.ports.tick_store import StoredBar, TickStore
 from quant_platform.services.feature_engine.engine import FeatureEngine
 from quant_platform.services.ingestion.admit import Admission
 from quant_platform.services.ingestion.history import bars_batch
-from quant_platform.services.ingestion.normalise import Normaliser, SetAside
 from quant_platform.services.market_persistor.flush import FlushRule
 from quant_platform.services.strategy_runtime.runtime import StrategyRuntime
 from quant_platform.services.strategy_runtime.schema import TradingSettings
 from quant_platform.services.strategy_runtime.strategy import Strategy
+
+if TYPE_CHECKING:  # files need no frames, nor the libraries to read them
+    from quant_platform.services.ingestion.normalise import Normaliser, SetAside
 
 LATENCIES_KEPT = 100_000
 TICKS_AT_RISK_NS = NS_PER_SECOND // 2
@@ -206,7 +208,7 @@ class FrameIntake:
     def __init__(
         self,
         platform: EmbeddedPlatform,
-        normaliser: Normaliser,
+        normaliser: "Normaliser",
         now_ns: Callable[[], int] | None,
         commit: Callable[[], None],
     ) -> None:
@@ -237,7 +239,7 @@ class FrameIntake:
         if runtime.journal.has_fills:
             self._commit()
 
-    def take_set_aside(self) -> list[SetAside]:
+    def take_set_aside(self) -> "list[SetAside]":
         """Entries of frames that cannot be true, since the last call."""
         return self._normaliser.take_set_aside()
 

@@ -10,7 +10,7 @@ from tests.integration.sweep_rig import depth_file
 
 HEAVY = (
     "{'pandas', 'pyarrow.compute', 'sqlalchemy', 'matplotlib', 'duckdb', 'httpx', 'distributed', 'psycopg', "
-    "'confluent_kafka'}"
+    "'confluent_kafka', 'google.protobuf'}"
 )
 SCRIPT = f"""
 import sys

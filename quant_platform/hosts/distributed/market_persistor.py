@@ -45,6 +45,9 @@ FIRST_ROWS = 10_000
 """As many as the first turn after a start takes: one that is killed again and again gets on all the same."""
 WRITTEN_PIECES = 50
 """Pieces that are written at a time: the server pays for every commit."""
+TURNS_AHEAD = 3
+"""Turns amid a backlog that are taken before the rows of the first of them are durable: with fewer, taking, making rows
+and writing wait for each other in turns."""
 LOOK_EVERY_S = 2.0
 """How often Kafka is asked what nobody has stored yet: it takes as long as a flush."""
 
@@ -107,9 +110,9 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
 class MarketPersistorService:
     """One of the instances that share the partitions (:class:`~quant_platform.hosts.process.StreamService`).
 
-    A turn takes some records, and its offsets are committed when its rows are durable. Amid a backlog that is a turn
-    later: what one turn took is written while the next one takes. While QuestDB is away the records stay in Kafka, and
-    those that were not committed are read again.
+    A turn takes some records, and its offsets are committed when its rows are durable. Amid a backlog that is some
+    turns later: what one turn took is written while the next ones take. While QuestDB is away the records stay in
+    Kafka, and those that were not committed are read again.
 
     Args:
         bus: Kafka.
@@ -192,9 +195,9 @@ class MarketPersistorService:
         self._turns.append(_Turn(self._reads.do(partial(self._finish, marks)), marks))
 
     def flush(self) -> None:
-        """Return when the rows of this turn are durable; amid a backlog, when those of the turn before are."""
+        """Return when the rows of this turn are durable; amid a backlog, when those some turns before are."""
         ticks, _ = self._inlets
-        ahead = 1 if ticks.taken >= ENOUGH and ticks.reader.lag() else 0
+        ahead = TURNS_AHEAD if ticks.taken >= ENOUGH and ticks.reader.lag() else 0
         while len(self._turns) > ahead:
             turn = self._turns.popleft()
             turn.last_write.result().result()

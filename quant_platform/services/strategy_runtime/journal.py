@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from quant_platform.domain.orders import EVENT, EventKind, OrderState, Refusal, Trigger
+from quant_platform.domain.orders import BUY, EVENT, SELL, EventKind, OrderState, Refusal, Trigger
 from quant_platform.domain.rows import LazyRows
 from quant_platform.ports.ledger_store import (
     EquityRow,
@@ -26,6 +26,7 @@ ACCEPTED, FILLED, CANCELLED, REFUSED, MARKED = map(int, EventKind)
 SIGNAL = int(Trigger.SIGNAL)
 _TIMED = {int(Trigger.STOP): STOP_REASON, int(Trigger.SQUARE_OFF): SQUARE_OFF_REASON}
 _UNFILLED = {CANCELLED: OrderState.CANCELLED.label, REFUSED: OrderState.REFUSED_AT_FILL.label}
+_SIDES = (BUY, SELL)
 _FEW = 8
 _SMALL_BATCH = 1024
 PLACES = {name: place for place, name in enumerate(EVENT.names or ())}
@@ -51,11 +52,11 @@ def event_rows(events: NDArray[Any]) -> EventRows:
 
 
 class _Piece(NamedTuple):
-    """Events of one stretch of a batch, with what their reasons are made of: the batch itself goes away."""
+    """Events of one stretch of a batch, with what the reasons of the orders that signals decided are made of."""
 
     events: EventRows
-    decided_on: Sequence[FeatureRow] | None  # the ticks of the orders that signals decided, in order
-    reason: str  # of those orders, where the strategy gave it with its wish
+    ticks: Features | None  # to which the rows of those orders' events refer
+    reason: str  # where the strategy gave it with its wish
 
 
 class Story:
@@ -125,11 +126,11 @@ class Story:
         """Reasons of the orders that signals decided, in order."""
         for piece in self._pieces:
             signalled = _signal_orders(piece.events)
-            if piece.decided_on is None:
+            if piece.ticks is None:
                 yield from [piece.reason] * int(np.count_nonzero(signalled))
             else:
-                sides = piece.events[signalled, _SIDE].tolist()
-                yield from map(self._explain, sides, piece.decided_on)
+                sides, rows = piece.events[signalled, _SIDE].tolist(), piece.events[signalled, _ROW]
+                yield from map(self._explain, sides, piece.ticks.take(rows).rows())
 
     def _orders(self) -> list[OrderRow]:
         rows = _rows(self._events(ACCEPTED), "order_no", "ts", "symbol", "side", "quantity", "price")
@@ -174,42 +175,12 @@ def _signal_orders(events: EventRows) -> NDArray[np.bool_]:
     return found
 
 
-class _Decisions(NamedTuple):
-    """What a block of events says at first sight."""
-
-    has_orders: bool
-    has_fills: bool  # or orders that ended without
-    sides: list[int]  # of the orders that signals decided, in order
-    rows: list[int]  # of their ticks
-
-
-def _few_decisions(events: EventRows) -> _Decisions:
-    """Live, a block is one event or two, and waits for an order to go out: NumPy would take ten times as long."""
-    has_orders = has_fills = False
-    sides, rows = [], []
-    for event in events.tolist():
-        if event[_ORDER_NO] > 0:
-            has_orders = True
-            has_fills = has_fills or event[_KIND] != ACCEPTED
-        if event[_KIND] == ACCEPTED and event[_TRIGGER] == SIGNAL:
-            sides.append(event[_SIDE])
-            rows.append(event[_ROW])
-    return _Decisions(has_orders, has_fills, sides, rows)
-
-
-def _decisions(events: EventRows) -> _Decisions:
-    kinds_of_orders = events[events[:, _ORDER_NO] > 0, _KIND]
-    decided = events[_signal_orders(events)]
-    has_fills = bool((kinds_of_orders != ACCEPTED).any())
-    return _Decisions(bool(kinds_of_orders.size), has_fills, decided[:, _SIDE].tolist(), decided[:, _ROW].tolist())
-
-
-def _ticks_at(features: Features, rows: list[int]) -> Sequence[FeatureRow]:
-    """These ticks of a batch, made when somebody asks; of a large batch they alone are kept until then."""
-    if features.ts.size <= _SMALL_BATCH:
-        return LazyRows(len(rows), lambda: [features.row(row) for row in rows])
-    taken = features.take(np.array(rows, np.intp))
-    return LazyRows(len(rows), lambda: list(taken.rows()))
+def _taken_out(features: Features, events: EventRows) -> Features:
+    """The ticks of a batch that signals decided orders on, copied; the rows of those orders' events refer to them."""
+    signalled = np.flatnonzero(_signal_orders(events))
+    rows = events[signalled, _ROW]
+    events[signalled, _ROW] = np.arange(rows.size)
+    return features.take(rows)
 
 
 class Journal:
@@ -239,23 +210,34 @@ class Journal:
             reason: why, where the strategy has said it.
         """
         events = events.copy()
-        found = _few_decisions(events) if len(events) <= _FEW else _decisions(events)
-        self.has_orders |= found.has_orders
-        self.has_fills |= found.has_fills
-        decided_on: Sequence[FeatureRow] | None = None
+        self._look_at(events)
         if features is not None:
-            decided_on = _ticks_at(features, found.rows)
-            if not self._explained.issuperset(found.sides):
-                self._try_to_explain(found.sides, decided_on)
-        self._pieces.append(_Piece(events, decided_on, reason))
+            if features.ts.size > _SMALL_BATCH:
+                features = _taken_out(features, events)  # the batch itself goes away
+            if len(self._explained) < len(_SIDES):
+                self._try_to_explain(events, features)
+        self._pieces.append(_Piece(events, features, reason))
         self._story = None
 
-    def _try_to_explain(self, sides: Sequence[int], decided_on: Sequence[FeatureRow]) -> None:
+    def _look_at(self, events: EventRows) -> None:
+        """See at once whether there are orders and fills."""
+        if len(events) <= _FEW:  # as live, where an order waits meanwhile: NumPy would take ten times as long
+            for event in events.tolist():
+                if event[_ORDER_NO]:
+                    self.has_orders = True
+                    self.has_fills = self.has_fills or event[_KIND] != ACCEPTED
+        else:
+            kinds_of_orders = events[events[:, _ORDER_NO] > 0, _KIND]
+            self.has_orders |= bool(kinds_of_orders.size)
+            self.has_fills |= bool((kinds_of_orders != ACCEPTED).any())
+
+    def _try_to_explain(self, events: EventRows, ticks: Features) -> None:
         """Explain the first entry and the first exit at once: a strategy that cannot is found where nobody reads it."""
-        for side, tick in zip(sides, decided_on, strict=True):
+        signalled = events[_signal_orders(events)]
+        for side, row in zip(signalled[:, _SIDE].tolist(), signalled[:, _ROW].tolist(), strict=True):
             if side not in self._explained:
                 self._explained.add(side)
-                self._explain(side, tick)
+                self._explain(side, ticks.row(row))
 
     @property
     def story(self) -> Story:

@@ -108,6 +108,7 @@ class StrategyRuntime:
         self._settings = settings
         self._table = table
         self._limits = limits_of(settings, depth=depth)
+        # For every tick fields are asked as `account["name"].item()`, which takes a third of `account[0]["name"]`.
         self._account: NDArray[Any] = np.zeros(1, ACCOUNT)
         self._account["cash"] = balance
         self._account["peak"] = balance
@@ -144,7 +145,7 @@ class StrategyRuntime:
     @property
     def orders(self) -> int:
         """Approved so far in the run."""
-        return int(self._account[0]["orders"])
+        return int(self._account["orders"].item())
 
     def open_positions(self) -> list[OpenPosition]:
         """All holdings, by symbol."""
@@ -226,10 +227,10 @@ class StrategyRuntime:
         self._events: NDArray[Any] = np.zeros(most, EVENT)
         self._event_rows = event_rows(self._events)
 
+    @np.errstate(invalid="ignore")
     def _signals(self, strategy: FactorStrategy, features: Features) -> tuple[Booleans, Booleans]:
         try:
-            with np.errstate(invalid="ignore"):
-                enter, leave = strategy.signals(features)
+            enter, leave = strategy.signals(features)
         except Exception as error:
             raise _failed(strategy, "signals", error) from error
         for name, column in (("entry", enter), ("exit", leave)):
@@ -254,7 +255,7 @@ class StrategyRuntime:
         while start < stop:
             ts = int(tape.ts[start])
             fed = not tape.flags[start] & NOT_FED
-            if fed and ts >= self._account[0]["day_end"]:
+            if fed and ts >= self._account["day_end"].item():
                 self._turn_session(ts)
             start = loop.process(
                 self._account,
@@ -329,9 +330,9 @@ class StrategyRuntime:
             self._drain()
 
     def _drain(self, features: Features | None = None, reason: str = "") -> None:
-        used = int(self._account[0]["events"])
+        used = self._account["events"].item()
         if used:
-            self._account[0]["events"] = 0
+            self._account["events"] = 0
             self.journal.write(self._event_rows[:used], features, reason)
 
     def _explain(self, side: int, tick: FeatureRow) -> str:

@@ -35,6 +35,29 @@ def test_the_next_item_is_made_while_one_is_worked_on_and_no_more() -> None:
     stream.close()
 
 
+def test_as_many_items_are_made_ahead_as_were_asked_for_and_none_after_the_end() -> None:
+    begun: list[int] = []
+    third, sixth = threading.Event(), threading.Event()
+
+    def items() -> Iterator[int]:
+        for number in range(1, 10):
+            begun.append(number)
+            if number == 3:
+                third.set()
+            elif number == 6:
+                sixth.set()
+            yield number
+
+    stream = read_ahead(items(), "items", 2)
+    assert next(stream) == 1
+    assert third.wait(WITHIN_S)
+    assert begun == [1, 2, 3]
+    assert [next(stream), next(stream), next(stream)] == [2, 3, 4]
+    assert sixth.wait(WITHIN_S)
+    stream.close()
+    assert begun == [1, 2, 3, 4, 5, 6]
+
+
 def test_a_fault_comes_after_the_items_before_it() -> None:
     def items() -> Iterator[int]:
         yield 1

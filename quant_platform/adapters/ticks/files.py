@@ -4,6 +4,7 @@ import re
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -45,6 +46,8 @@ BUFFER_BYTES = 128 << 20
 """Rows that wait in memory for the rest of their day; more of them wait in temporary files."""
 
 _DAYS_OF_BARS_KEPT = 8
+_AHEAD = 2
+"""Parts of days that are read ahead, and that are put in order ahead: they differ much in size."""
 
 
 class _Unit(NamedTuple):
@@ -54,14 +57,23 @@ class _Unit(NamedTuple):
     group: RowGroup
 
 
+class _Read(NamedTuple):
+    """Rows of a day, not yet in order."""
+
+    day: int  # days since the epoch
+    pieces: Sequence[Columns]
+    begun: bool  # earlier rows of the day were handed out
+    ends_day: bool
+
+
 class FileTickSource:
     """A :class:`~quant_platform.ports.tick_source.TickSource` over Parquet files.
 
     Files, folders (with everything below them) and patterns of either candles or ticks. A run is of one kind: candles
     know no depth and count volume by the bar, so a mix is refused. Warm-up bars stored beside a recorded day
     (``date=YYYY-MM-DD/bars/``) come with that day. Every row group is read once for its dates and symbols and once
-    for its rows; memory holds the rows of the days under way (:data:`BUFFER_BYTES`, then temporary files), one
-    decoded day ahead of the one handed out, and no more, however many days there are.
+    for its rows; memory holds the rows of the days under way (:data:`BUFFER_BYTES`, then temporary files), the parts
+    ahead of the one handed out, and no more, however many days there are.
 
     What can be known from the files' footers, dates and symbols is checked at once; what stands in the rows
     (a price that is NaN) when their day is read.
@@ -162,14 +174,17 @@ class FileTickSource:
     def parts(self) -> Iterator[DayPart]:
         """The days in order and in parts: files whose rows stand by time are read a few row groups at a time.
 
-        The next part is read in a thread of its own while the caller works on this one.
+        The next parts are read in one thread and put in order in another while the caller works on this one.
 
         Raises:
             DataError: a row that the footers did not betray is impossible, or a file is damaged.
         """
         self._skipped.clear()
-        with DayBuffer(self._buffer_bytes) as buffer:
-            for parts in read_ahead(self._read_parts(buffer), "read-days"):
+        with (
+            DayBuffer(self._buffer_bytes) as buffer,
+            closing(read_ahead(self._read_days(buffer), "read-days", _AHEAD)) as read,
+        ):
+            for parts in read_ahead(map(self._parts, read), "order-days", _AHEAD):
                 yield from parts
 
     def history(self, symbol: str, before: date, bars: int) -> list[Candle]:
@@ -255,7 +270,7 @@ class FileTickSource:
             whole = completed(columns, self._optional)
             buffer.add(day, (unit.file_number, row), {name: whole[name] for name in sorted(whole)})
 
-    def _read_parts(self, buffer: DayBuffer) -> Iterator[Sequence[DayPart]]:
+    def _read_days(self, buffer: DayBuffer) -> Iterator[_Read]:
         """What each row group completes."""
         days = list(self._rows_by_day)
         units = [unit for unit in self._units if self._has_rows(unit, days[0], days[-1])]
@@ -270,19 +285,19 @@ class FileTickSource:
                 day = waiting.popleft()
                 pieces = buffer.take(day)
                 if pieces or begun:
-                    yield self._parts(day, pieces, begun, ends_day=True)
+                    yield _Read(day, pieces, begun, True)
                 begun = False
             if waiting and waiting[0] in self._days_in[unit] and self._kind is Kind.TICKS:
                 pieces = buffer.take(waiting[0], before_ts=following[place])
                 if pieces:
-                    yield self._parts(waiting[0], pieces, begun, ends_day=False)
+                    yield _Read(waiting[0], pieces, begun, False)
                     begun = True
 
-    def _parts(self, day: int, pieces: Sequence[Columns], begun: bool, *, ends_day: bool) -> Sequence[DayPart]:
-        batches = in_order(pieces, self._kind, self._levels) or [empty_ticks(0, self._levels)]
-        bars = [() if begun else self._stored_bars(day), *[()] * (len(batches) - 1)]
-        ends = [False] * (len(batches) - 1) + [ends_day]
-        return [DayPart(date_of(day), *part) for part in zip(batches, bars, ends, strict=True)]
+    def _parts(self, read: _Read) -> Sequence[DayPart]:
+        batches = in_order(read.pieces, self._kind, self._levels) or [empty_ticks(0, self._levels)]
+        bars = [() if read.begun else self._stored_bars(read.day), *[()] * (len(batches) - 1)]
+        ends = [False] * (len(batches) - 1) + [read.ends_day]
+        return [DayPart(date_of(read.day), *part) for part in zip(batches, bars, ends, strict=True)]
 
     def _stored_bars(self, day: int) -> Sequence[StoredBar]:
         return [

@@ -26,6 +26,8 @@ THINGS = Topic("things", 3)
 OTHERS = Topic("others", 3)
 NS = 1_753_848_000_000_000_000  # 2025-07-30 09:30 IST
 WITHIN_S = 120.0
+SESSION_S = 3.0
+"""Of a broker with its controller, as `quant servers` sets it."""
 EVERY = dict.fromkeys(range(3), 0)
 
 
@@ -107,6 +109,23 @@ def test_a_hung_broker_is_waited_for_and_takes_every_record_once(things: KafkaBu
     flushed(writer)
     writer.close()
     assert stored(things) == list(range(1000))
+
+
+def test_the_ends_are_asked_for_where_a_hung_broker_leads_anew(
+    things: KafkaBus, kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = things.writer()
+    send(writer, range(10))
+    writer.flush()
+    writer.close()
+    before = things.ends(THINGS.name)
+    kafka.pause()
+    time.sleep(SESSION_S + 2)
+    kafka.resume()
+    time.sleep(2)  # until it is put out of its session, and is let in again
+    # As where it was asked the moment before: the client still knows the leader of then.
+    monkeypatch.setattr(things, "partitions", lambda _: len(before))
+    assert things.ends(THINGS.name) == before
 
 
 def test_a_hung_broker_is_away_to_whoever_would_change_something(things: KafkaBus, kafka: KafkaServer) -> None:

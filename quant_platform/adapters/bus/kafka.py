@@ -220,6 +220,8 @@ class KafkaBus:
                         f"the ends of topic {topic} cannot be asked for", error, self._options.bootstrap_servers
                     ) from None
             time.sleep(0.02)
+            # The client goes on asking whom it knows as a leader, until it is told of another.
+            self._ask(lambda: self._admin.list_topics(topic, timeout=ASK_WITHIN_S))
 
     def _ask(self, call: Callable[[], T]) -> T:
         with named(self._options.bootstrap_servers):

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import date
@@ -174,17 +174,14 @@ class FileTickSource:
     def parts(self) -> Iterator[DayPart]:
         """The days in order and in parts: files whose rows stand by time are read a few row groups at a time.
 
-        The next parts are read in one thread and put in order in another while the caller works on this one.
+        The next ones are read and put in order in threads of their own while the caller works on this one.
 
         Raises:
             DataError: a row that the footers did not betray is impossible, or a file is damaged.
         """
         self._skipped.clear()
-        with (
-            DayBuffer(self._buffer_bytes) as buffer,
-            closing(read_ahead(self._read_days(buffer), "read-days", _AHEAD)) as read,
-        ):
-            for parts in read_ahead(map(self._parts, read), "order-days", _AHEAD):
+        with DayBuffer(self._buffer_bytes) as buffer, closing(self._in_order(self._read_days(buffer))) as ordered:
+            for parts in ordered:
                 yield from parts
 
     def history(self, symbol: str, before: date, bars: int) -> list[Candle]:
@@ -292,6 +289,14 @@ class FileTickSource:
                 if pieces:
                     yield _Read(waiting[0], pieces, begun, False)
                     begun = True
+
+    def _in_order(self, read: Iterator[_Read]) -> Generator[Sequence[DayPart], None, None]:
+        """Rows with depth are large, and nearly always stand in order: one thread does both, one part ahead."""
+        if self.has_depth:
+            yield from read_ahead(map(self._parts, read), "read-days")
+            return
+        with closing(read_ahead(read, "read-days", _AHEAD)) as waiting:
+            yield from read_ahead(map(self._parts, waiting), "order-days", _AHEAD)
 
     def _parts(self, read: _Read) -> Sequence[DayPart]:
         batches = in_order(read.pieces, self._kind, self._levels) or [empty_ticks(0, self._levels)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec, TopicMetadata  # type: ignore[attr-defined]
 
 from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, named, not_there, unavailable
 from quant_platform.adapters.bus.kafka_reader import KafkaReader, asker, history
@@ -93,7 +93,7 @@ class KafkaBus:
         Raises:
             UnavailableError: Kafka cannot be reached, or the topic is not there yet.
         """
-        found = self._ask(lambda: self._admin.list_topics(topic, timeout=ASK_WITHIN_S)).topics[topic]
+        found = self._looked_up(topic)
         if found.error is not None or not found.partitions:
             raise not_there(topic)
         return len(found.partitions)
@@ -221,7 +221,10 @@ class KafkaBus:
                     ) from None
             time.sleep(0.02)
             # The client goes on asking whom it knows as a leader, until it is told of another.
-            self._ask(lambda: self._admin.list_topics(topic, timeout=ASK_WITHIN_S))
+            self._looked_up(topic)
+
+    def _looked_up(self, topic: str) -> TopicMetadata:
+        return self._ask(lambda: self._admin.list_topics(topic, timeout=ASK_WITHIN_S)).topics[topic]
 
     def _ask(self, call: Callable[[], T]) -> T:
         with named(self._options.bootstrap_servers):

@@ -180,7 +180,7 @@ class FileTickSource:
             DataError: a row that the footers did not betray is impossible, or a file is damaged.
         """
         self._skipped.clear()
-        with DayBuffer(self._buffer_bytes) as buffer, closing(self._in_order(self._read_days(buffer))) as ordered:
+        with DayBuffer(self._buffer_bytes) as buffer, closing(self._ordered(self._read_days(buffer))) as ordered:
             for parts in ordered:
                 yield from parts
 
@@ -282,15 +282,15 @@ class FileTickSource:
                 day = waiting.popleft()
                 pieces = buffer.take(day)
                 if pieces or begun:
-                    yield _Read(day, pieces, begun, True)
+                    yield _Read(day, pieces, begun, ends_day=True)
                 begun = False
             if waiting and waiting[0] in self._days_in[unit] and self._kind is Kind.TICKS:
                 pieces = buffer.take(waiting[0], before_ts=following[place])
                 if pieces:
-                    yield _Read(waiting[0], pieces, begun, False)
+                    yield _Read(waiting[0], pieces, begun, ends_day=False)
                     begun = True
 
-    def _in_order(self, read: Iterator[_Read]) -> Generator[Sequence[DayPart], None, None]:
+    def _ordered(self, read: Iterator[_Read]) -> Generator[Sequence[DayPart], None, None]:
         """Rows with depth are large, and nearly always stand in order: one thread does both, one part ahead."""
         if self.has_depth:
             yield from read_ahead(map(self._parts, read), "read-days")

@@ -32,15 +32,13 @@ def measure(run: Run) -> Iterator[Figure]:
     session = Session(run.size(10_000_000, 200_000), 100)
     file, million = str(session.parquet), session.ticks / 1e6
     few, whole = ["--data", str(Session(20_000, 100).parquet)], ["--data", file, "--capital", "2000000"]
-    rounds = min(run.rounds, 3)
-    backtests, decoded = figure.in_turns(
-        rounds,
+    loaded, backtests, decoded = figure.in_turns(
+        min(run.rounds, 3),
+        partial(backtest, few, whole),
         partial(figure.finished, figure.quant("backtest", *whole)),
         partial(figure.finished, [sys.executable, "-c", DECODE, file]),
     )
-    (loaded,) = figure.in_turns(rounds, partial(backtest, few, whole))
-    from_the_start, bare = (figure.median(each.spent for each in runs) for runs in (backtests, decoded))
-    spent = figure.median(loaded)
+    spent, from_the_start, bare = (figure.median(each.spent for each in runs) for runs in (loaded, backtests, decoded))
     peak_mb = statistics.median(each.peak_mb for each in backtests)
     limit = Limit("Arrow decoding it", million / bare.wall_s)
     yield Figure(

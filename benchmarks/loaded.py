@@ -14,21 +14,22 @@ from contextlib import redirect_stdout
 from functools import partial
 
 from benchmarks import figure
-from benchmarks.figure import Spent
+from benchmarks.figure import Finished, Spent
 from quant_platform.cli import run_command
 
 BETWEEN = "--"
 
 
-def backtest(first: Sequence[str], then: Sequence[str]) -> Spent:
-    """What a backtest takes after another one, in a process of its own.
+def backtest(first: Sequence[str], then: Sequence[str]) -> Finished:
+    """What a backtest takes after another one, in a process of its own; the peak is of both.
 
     Args:
         first: arguments of the one that loads: over the same kind of data, for the same kernels.
         then: of the one that is measured.
     """
     command = [sys.executable, "-m", "benchmarks.loaded", *first, BETWEEN, *then]
-    return Spent(**json.loads(figure.finished(command).output))
+    both = figure.finished(command)
+    return both._replace(spent=Spent(**json.loads(both.output)))
 
 
 def _report(arguments: Sequence[str]) -> None:

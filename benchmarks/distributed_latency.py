@@ -4,9 +4,9 @@
 
 ``quant up --mode distributed`` on servers of its own, over a replay at the wall's pace: 2,000 ticks a second of 100
 symbols with five levels, 20 to a stamp, from just before the session's start on; the momentum rule over twice the usual
-positions, warmed by a day before. The platform measures itself: the ingestor's clocks carry the moment at which the
-first of the ticks before them came in, the runtime notes at each commit how long ago that was. So a tick that came
-later than the first one of its clock counts as slower than it was.
+positions, warmed by a day before. The platform measures itself: the ingestor's clocks carry the moments at which the
+first tick of each stamp before them came in, the runtime notes at an order's commit how long ago that was for the stamp
+it was decided on.
 """
 
 import json

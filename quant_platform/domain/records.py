@@ -95,7 +95,8 @@ class ClockRecord(msgspec.Struct, gc=False):
     duplicates: Count = 0  # dropped by ingestion in this market so far
     implausible: Count = 0  # set aside by ingestion likewise
     last: bool = False  # the market is over: nothing follows
-    received: Count = 0  # ns UTC of our own clock: when the first tick since the clock before came in; 0: not known
+    receipts: tuple[tuple[Stamp, Count], ...] = ()
+    """Stamps of the ticks since the clock before, and when the first tick of each came in, ns UTC of our own clock."""
 
 
 class BarRow(NamedTuple):

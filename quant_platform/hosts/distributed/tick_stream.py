@@ -62,7 +62,7 @@ class TickStream:
         self._since_clock = 0
         self._unsent: list[tuple[str, bytes]] = []  # symbol and record of ticks that wait for their clock
         self._duplicates = 0
-        self._received_ns = 0  # ns UTC of our own clock, of the first tick since the newest clock; 0: none came
+        self._receipts: dict[int, int] = {}  # stamp of ticks since the newest clock → receipt of its first, ns UTC
         self.newest = 0
         """Ns UTC, the highest stamp sent."""
         self.clock_ns = 0
@@ -85,8 +85,8 @@ class TickStream:
             self._send()
         self._since_clock += admitted.ticks.ts.size
         self.newest = max(self.newest, stamp)
-        if self._received_ns == 0 and not self._lockstep:  # there ticks wait for the market to come to a moment
-            self._received_ns = time.time_ns() - (time.perf_counter_ns() - received_ns)
+        if not self._lockstep:  # there ticks wait for the market to come to a moment
+            self._receipts.setdefault(stamp, time.time_ns() - (time.perf_counter_ns() - received_ns))
 
     def on_bars(self, symbol: str, kind: str, bars: Sequence[Candle], now_ns: int) -> None:
         """Warm a symbol up (``warm-up``), or repair a gap of it (``repair``), before its next tick."""
@@ -112,8 +112,8 @@ class TickStream:
         self.clock_ns = ts
         self._since_clock = 0
         implausible = self._normaliser.counters.implausible
-        value = encode(ClockRecord(ts, self._duplicates, implausible, last, self._received_ns))
-        self._received_ns = 0
+        value = encode(ClockRecord(ts, self._duplicates, implausible, last, tuple(self._receipts.items())))
+        self._receipts.clear()
         self._send()
         for partition in self._partitions:
             self._writer.send(EQUITY_TICKS.name, "", value, CLOCK, partition)

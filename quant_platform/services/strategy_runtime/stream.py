@@ -1,6 +1,5 @@
 """The runtime behind a bus: partitions of enriched ticks in, one ordered stream through the core, and its state."""
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple
@@ -66,7 +65,7 @@ class TradingStream:
         self._numbers = np.zeros(0, np.int32)  # in the table, of the names that ticks come with
         self._close_ns = 0  # end of the session under way; 0: none is
         self._passed_ns = 0  # market time that the core knows of
-        self._received: list[tuple[int, int]] = []  # clock, and when the first tick before it came in, both ns UTC
+        self._receipts: dict[int, int] = {}  # stamp of ticks → when the first of them came in, both ns UTC
         self.is_over = False
 
     def begin(self, start: Mapping[int, int], watermark: int) -> None:
@@ -133,8 +132,8 @@ class TradingStream:
         Args:
             stale_before: see :meth:`StrategyRuntime.on_ticks`.
         """
-        self._received.clear()
         before = self._merge.watermark
+        self._receipts = {stamp: receipt for stamp, receipt in self._receipts.items() if stamp > before}
         released = self._merge.release()
         for clock in released:
             if type(clock) is ClockRecord:
@@ -150,20 +149,18 @@ class TradingStream:
         self._seen["duplicates"] = clock.duplicates - self._counted_before[0]
         self._seen["implausible"] = clock.implausible - self._counted_before[1]
         self.is_over = clock.last
-        if clock.received:
-            self._received.append((clock.ts, clock.received))
+        self._receipts.update(clock.receipts)
 
     def received_at(self, ts: int) -> int | None:
-        """When, at the earliest, a tick came in that :meth:`process` took last.
+        """When the first tick of a stamp came in, of those that :meth:`process` took last.
 
         Args:
-            ts: its stamp, ns UTC.
+            ts: the stamp, ns UTC.
 
         Returns:
             Ns UTC of the ingestor's clock; None where it tells nothing.
         """
-        place = bisect_left(self._received, (ts, 0))
-        return self._received[place][1] if place < len(self._received) else None
+        return self._receipts.get(ts)
 
     def _take(self, batch: EnrichedBatch, stale_before: int) -> None:
         self._seen["ticks"] += batch.ticks.ts.size

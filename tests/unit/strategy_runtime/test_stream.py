@@ -53,17 +53,19 @@ def test_a_tick_that_comes_after_the_close_of_its_session_does_not_open_it_again
     assert stream.watermark == stamp("15:30:00", NEXT_DAY)
 
 
-def test_it_tells_when_the_ticks_came_in_that_it_took_last() -> None:
+def test_it_tells_when_a_stamp_came_in_of_those_that_it_took_last() -> None:
     rig = Rig()
     stream = TradingStream(rig.runtime, rig.table, lambda _: False, depth=False)
     stream.begin({0: 0}, 0)
-    for offset, (at, received) in enumerate([("10:00:00", 5), ("10:00:01", 0), ("10:00:02", 9)]):
-        clock = ClockRecord(stamp(at), received=received)
+    told = {"10:00:00": 5, "10:00:01": 0, "10:00:02": 9}
+    for offset, (at, received) in enumerate(told.items()):
+        clock = ClockRecord(stamp(at), receipts=((stamp(at), received), (stamp(at) - 1, 3)) if received else ())
         stream.add([(0, 2 * offset)], ticks_of(tick(at)), [])
         stream.add([(0, 2 * offset + 1)], ticks_of(clock), [clock])
     stream.process()
     assert stream.received_at(stamp("10:00:00")) == 5
-    assert stream.received_at(stamp("10:00:00") + 1) == 9  # of the next clock that knows
-    assert stream.received_at(stamp("10:00:02") + 1) is None
+    assert stream.received_at(stamp("10:00:02")) == 9
+    assert stream.received_at(stamp("10:00:02") - 1) == 3
+    assert stream.received_at(stamp("10:00:01")) is None  # its clock does not know
     stream.process()
     assert stream.received_at(stamp("10:00:00")) is None

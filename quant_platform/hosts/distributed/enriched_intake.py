@@ -1,6 +1,7 @@
 """Enriched ticks off the bus as columns; whatever comes among them, or is written in another way, record by record."""
 
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -42,15 +43,18 @@ class EnrichedIntake:
 
     def read(self, records: Sequence[Record]) -> EnrichedRead:
         """Every record, as a row or as it is; those that cannot be read go to the dead letters."""
-        columns, is_tick = read_enriched([record.value for record in records], self._known)
-        is_tick &= columns.ts >= FIRST_NS
-        is_tick &= [record.kind == TICK and record.schema == SCHEMA_VERSION for record in records]
+        may_be = [record.kind == TICK and record.schema == SCHEMA_VERSION for record in records]
+        columns, is_read = read_enriched([record.value for record in compress(records, may_be)], self._known)
+        is_read &= columns.ts >= FIRST_NS
+        is_tick = np.array(may_be, np.bool_)
+        row_of = np.cumsum(is_tick) - 1
+        is_tick[is_tick] = is_read
         places = np.flatnonzero(~is_tick).tolist()
         others = self._intake.read([records[place] for place in places])
         self._known.add(content.symbol for _, content in others if isinstance(content, FeaturesRecord))
         for place, (_, content) in zip(places, others, strict=True):
             if isinstance(content, FeaturesRecord):
-                fill_in(columns, place, content, self._known)
-                is_tick[place] = True
+                fill_in(columns, row_of[place], content, self._known)
+                is_read[row_of[place]] = is_tick[place] = True
         rest = [each for each in others if not isinstance(each.content, FeaturesRecord)]
-        return EnrichedRead(columns.select(is_tick), is_tick, rest)
+        return EnrichedRead(columns.select(is_read), is_tick, rest)

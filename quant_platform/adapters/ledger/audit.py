@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from quant_platform.adapters.ledger.bulk import bulk_insert
 from quant_platform.adapters.ledger.columns import moment
@@ -17,6 +17,8 @@ GENESIS = "0" * 64
 """What the first row of a chain takes as the hash before it."""
 
 ORDER_FILLED = "order filled"
+
+_MOVE_HEAD = update(portfolios).where(portfolios.c.id == bindparam("of"))
 
 _canonical = msgspec.json.Encoder(order="sorted").encode
 
@@ -77,8 +79,7 @@ def append_facts(
         )
     if rows:
         bulk_insert(connection, audit_log, rows)
-        moved = update(portfolios).where(portfolios.c.id == portfolio)
-        connection.execute(moved.values(audit_seq=seq, audit_hash=digest))
+        connection.execute(_MOVE_HEAD, {"of": portfolio, "audit_seq": seq, "audit_hash": digest})
     return AuditHead(seq, digest)
 
 

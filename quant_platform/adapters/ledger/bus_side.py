@@ -3,10 +3,14 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from quant_platform.adapters.ledger.tables import consumer_offsets, outbox
 from quant_platform.ports.ledger_store import OutboxRow
+
+_DROP_OFFSETS = delete(consumer_offsets).where(consumer_offsets.c.group == bindparam("of"))
+_ADD_OFFSETS = insert(consumer_offsets)
+_ADD_TO_OUTBOX = insert(outbox).inline()  # nobody asks which number a row got
 
 
 def write_offsets(connection: Connection, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
@@ -18,7 +22,7 @@ def write_offsets(connection: Connection, group: str, offsets: Mapping[tuple[str
         {"group": group, "topic": topic, "partition": partition, "offset": offset}
         for (topic, partition), offset in offsets.items()
     ]
-    connection.execute(insert(consumer_offsets), rows)
+    connection.execute(_ADD_OFFSETS, rows)
 
 
 def read_offsets(connection: Connection, group: str) -> dict[tuple[str, int], int]:
@@ -30,14 +34,14 @@ def read_offsets(connection: Connection, group: str) -> dict[tuple[str, int], in
 
 def forget_offsets(connection: Connection, group: str) -> None:
     """Have a group begin anew, within the connection's transaction."""
-    connection.execute(delete(consumer_offsets).where(consumer_offsets.c.group == group))
+    connection.execute(_DROP_OFFSETS, {"of": group})
 
 
 def write_outbox(connection: Connection, rows: Sequence[OutboxRow], when: datetime) -> None:
     """Keep records to be published, within the transaction that they tell of."""
     if rows:
         connection.execute(
-            insert(outbox),
+            _ADD_TO_OUTBOX,
             [{"topic": row.topic, "key": row.key, "value": row.value.decode(), "created_at": when} for row in rows],
         )
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Insert, Table, bindparam, delete, insert, update
 from sqlalchemy.exc import IntegrityError
@@ -26,12 +26,26 @@ from quant_platform.adapters.ledger.tables import (
     runs,
     runtime_state,
 )
+from quant_platform.adapters.ledger.together import answered_together
 from quant_platform.adapters.ledger.views import LedgerDatabase
 from quant_platform.domain.errors import FencedError, LedgerError
 from quant_platform.ports.ledger_store import HaltFlag, LedgerBlock, OutboxRow, RunRequest, RunStart, RunSummary
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
+
+
+# Made once: to make a statement takes SQLAlchemy longer than to run it. Parameters named like columns are what is set.
+_CLAIM = (
+    update(runtime_state)
+    .where(runtime_state.c.portfolio_id == bindparam("of"), runtime_state.c.epoch == bindparam("writer"))
+    .returning(runtime_state.c.halted, runtime_state.c.halt_reason)
+)
+_END = update(orders).where(orders.c.order_id == bindparam("b_order_id"), orders.c.state == PENDING)
+_DROP_POSITIONS = delete(positions).where(positions.c.portfolio_id == bindparam("of"))
+_ADD_POSITIONS = insert(positions)
+_PORTFOLIO = update(portfolios).where(portfolios.c.id == bindparam("of"))
+_RUN = update(runs).where(runs.c.run_id == bindparam("of"))
 
 
 def utc_now() -> datetime:
@@ -100,13 +114,15 @@ class SqlLedger(LedgerDatabase):
         try:
             with self._writing() as connection:
                 halt = _hold_epoch(connection, run, block)
-                _write_rows(connection, rows)
-                if rows.positions != run.positions:
-                    _write_positions(connection, run.portfolio, rows, block.moment)
-                _write_totals(connection, run, block)
-                write_offsets(connection, run.portfolio, block.offsets)
-                write_outbox(connection, block.outbox, moment(block.moment))
-                head = append_facts(connection, run.portfolio, run.audit, run.run_id, rows.facts)
+                with answered_together(connection):
+                    _write_rows(connection, rows)
+                    if rows.positions != run.positions:
+                        _write_positions(connection, run.portfolio, rows, block.moment)
+                    _write_totals(connection, run, block)
+                    write_offsets(connection, run.portfolio, block.offsets)
+                    write_outbox(connection, block.outbox, moment(block.moment))
+                    head = append_facts(connection, run.portfolio, run.audit, run.run_id, rows.facts)
+                _end_orders(connection, rows)
         except IntegrityError as error:
             raise LedgerError(f"run {run.run_id} was given a block that it has already: {error.orig}") from error
         self._halt = halt
@@ -158,11 +174,8 @@ class SqlLedger(LedgerDatabase):
             after = {"ledger_sha256": numbers.ledger_sha256}
             fact = Fact(int(when.timestamp() * 1_000_000_000), "run finished", {}, after)
             append_facts(connection, run.portfolio, run.audit, run.run_id, [fact])
-            connection.execute(
-                update(runs)
-                .where(runs.c.run_id == run.run_id)
-                .values(state="complete", finished_at=when, ledger_sha256=numbers.ledger_sha256)
-            )
+            ended = {"state": "complete", "finished_at": when, "ledger_sha256": numbers.ledger_sha256}
+            connection.execute(_RUN, {"of": run.run_id} | ended)
         self._running = None
         return numbers
 
@@ -187,14 +200,10 @@ class SqlLedger(LedgerDatabase):
 
 def _hold_epoch(connection: Connection, run: Running, block: LedgerBlock | None) -> HaltFlag:
     """Claim the portfolio for this transaction, and keep the cores' snapshot that belongs to the block."""
-    mine = update(runtime_state).where(
-        runtime_state.c.portfolio_id == run.portfolio, runtime_state.c.epoch == run.epoch
-    )
-    if block is None:
-        claim = mine.values(state=b"")
-    else:
-        claim = mine.values(moment_ns=block.moment, state=block.state, last_updated=moment(block.moment))
-    held = connection.execute(claim.returning(runtime_state.c.halted, runtime_state.c.halt_reason)).one_or_none()
+    kept: dict[str, Any] = {"state": b""}
+    if block is not None:
+        kept = {"moment_ns": block.moment, "state": block.state, "last_updated": moment(block.moment)}
+    held = connection.execute(_CLAIM, {"of": run.portfolio, "writer": run.epoch} | kept).one_or_none()
     if held is None:
         raise FencedError(
             f"another program has taken over portfolio {run.portfolio!r}", "stop this one; the other goes on"
@@ -202,17 +211,16 @@ def _hold_epoch(connection: Connection, run: Running, block: LedgerBlock | None)
     return HaltFlag(*held)
 
 
+def _end_orders(connection: Connection, rows: BlockRows) -> None:
+    if not rows.ended:
+        return
+    if connection.execute(_END, rows.ended).rowcount != len(rows.ended):
+        raise LedgerError(f"an order among {rows.ended[0]['b_order_id']} … has ended already, or never was")
+
+
 def _write_rows(connection: Connection, rows: BlockRows) -> None:
     for table, new in ((orders, rows.orders), (executed_orders, rows.executed), (refusals, rows.refusals)):
         bulk_insert(connection, table, new)
-    if rows.ended:
-        ended = (
-            update(orders)
-            .where(orders.c.order_id == bindparam("b_order_id"), orders.c.state == PENDING)
-            .values(state=bindparam("state"), refusal=bindparam("refusal"), ended_at=bindparam("ended_at"))
-        )
-        if connection.execute(ended, rows.ended).rowcount != len(rows.ended):
-            raise LedgerError(f"an order among {rows.ended[0]['b_order_id']} … has ended already, or never was")
     is_postgres = connection.dialect.name == "postgresql"
     bulk_insert(connection, equity_curve, rows.equity, _upsert_postgres if is_postgres else _upsert_sqlite)
 
@@ -238,25 +246,19 @@ def _last_word(statement: "sqlite.Insert | postgresql.Insert") -> Insert:
 
 
 def _write_positions(connection: Connection, portfolio: str, rows: BlockRows, ts: int) -> None:
-    connection.execute(delete(positions).where(positions.c.portfolio_id == portfolio))
+    connection.execute(_DROP_POSITIONS, {"of": portfolio})
     if rows.positions:
-        connection.execute(insert(positions), position_rows(portfolio, rows.positions.values(), ts))
+        connection.execute(_ADD_POSITIONS, position_rows(portfolio, rows.positions.values(), ts))
 
 
 def _write_totals(connection: Connection, run: Running, block: LedgerBlock) -> None:
-    connection.execute(
-        update(portfolios)
-        .where(portfolios.c.id == run.portfolio)
-        .values(balance=block.balance, equity=block.last_equity, last_updated=moment(block.moment))
-    )
-    connection.execute(
-        update(runs)
-        .where(runs.c.run_id == run.run_id)
-        .values(
-            balance=block.balance,
-            max_drawdown=block.max_drawdown,
-            moment_ns=block.moment,
-            counters=canonical_json(dict(block.counters)),
-            refusals=canonical_json(dict(block.refusal_counts)),
-        )
-    )
+    stands = {"balance": block.balance, "equity": block.last_equity, "last_updated": moment(block.moment)}
+    connection.execute(_PORTFOLIO, {"of": run.portfolio} | stands)
+    totals = {
+        "balance": block.balance,
+        "max_drawdown": block.max_drawdown,
+        "moment_ns": block.moment,
+        "counters": canonical_json(dict(block.counters)),
+        "refusals": canonical_json(dict(block.refusal_counts)),
+    }
+    connection.execute(_RUN, {"of": run.run_id} | totals)

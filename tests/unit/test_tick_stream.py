@@ -97,13 +97,19 @@ def test_a_tick_waits_for_its_clock_and_stands_before_it() -> None:
     assert rig.kinds() == [TICK, CLOCK]
 
 
-def test_a_late_tick_whose_clock_is_gone_waits_for_no_other() -> None:
+def test_a_late_tick_whose_clock_is_gone_has_the_next_moment_for_its_own() -> None:
     rig = Rig(lockstep=False)
     rig.frame(7, time.perf_counter_ns())
     rig.stream.let_go()
-    rig.frame(3, time.perf_counter_ns())
-    rig.stream.let_go()
-    assert rig.kinds() == [TICK, CLOCK, TICK]
+    for milliseconds in (3, 5):
+        rig.frame(milliseconds, time.perf_counter_ns())
+        assert rig.stream.has_ticks.is_set()
+        rig.stream.let_go()
+        rig.stream.let_go()
+        assert not rig.stream.has_ticks.is_set()
+    assert rig.kinds() == [TICK, CLOCK] * 3
+    stamp = T0 + 7 * NS_PER_MS
+    assert [clock.ts for clock in rig.clocks()] == [stamp, stamp + 1, stamp + 2]
 
 
 def test_what_a_snapshot_knows_of_is_sent() -> None:

@@ -1,5 +1,6 @@
 """The raw end of the bus: frames through ingestion onto ``market.equity.ticks``, with bars and clocks among them."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 
@@ -63,6 +64,8 @@ class TickStream:
         self._unsent: list[tuple[str, bytes]] = []  # symbol and record of ticks that wait for their clock
         self._duplicates = 0
         self._receipts: dict[int, int] = {}  # stamp of ticks since the newest clock → receipt of its first, ns UTC
+        self.has_ticks = asyncio.Event()
+        """Some came in since they were last let go."""
         self.newest = 0
         """Ns UTC, the highest stamp sent."""
         self.clock_ns = 0
@@ -85,6 +88,8 @@ class TickStream:
             self._send()
         self._since_clock += admitted.ticks.ts.size
         self.newest = max(self.newest, stamp)
+        if admitted.ticks.ts.size:
+            self.has_ticks.set()
         if not self._lockstep:  # there ticks wait for the market to come to a moment
             self._receipts.setdefault(stamp, time.time_ns() - (time.perf_counter_ns() - received_ns))
 
@@ -101,13 +106,15 @@ class TickStream:
         self._written.inc()
 
     def let_go(self) -> None:
-        """Send a clock behind the ticks that have none yet."""
-        self.tell_time(self.newest)
+        """Send a clock behind the ticks that have none yet, or just past the last one where all of them are late."""
+        if self.has_ticks.is_set():
+            self.has_ticks.clear()
+            self.tell_time(max(self.newest, self.clock_ns + 1))
 
     def tell_time(self, ts: int, *, last: bool = False) -> None:
         """Send a clock to every partition: what follows belongs after ``ts`` (ns UTC). Time never goes back."""
         if ts <= self.clock_ns:
-            self._send()  # late ones have had their clock
+            self._send()
             return
         self.clock_ns = ts
         self._since_clock = 0

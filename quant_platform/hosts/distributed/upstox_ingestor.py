@@ -38,8 +38,9 @@ from quant_platform.services.ingestion.normalise import Normaliser
 MOMENT = "%Y-%m-%d %H:%M:%S"
 FLUSH_EVERY_S = 0.1
 LET_GO_EVERY_S = 0.025
-"""How long ticks wait for their clock at most, on the wall: an order waits with them, and Kafka has twelve requests of
-each clock (ADR 27)."""
+"""How often at most ticks are followed by their clock, on the wall: Kafka has twelve requests of each (ADR 27)."""
+COMPANY_S = 0.001
+"""How long a first tick waits for others of its stamp, which may come in frames of their own."""
 KEEP_EVERY_S = 5.0
 """How often a restart is provided for; what is sent in between is read back."""
 LISTED_BY = clock_time(6, 30)
@@ -309,10 +310,12 @@ class Ingestor:
 
 
 async def _let_go(stream: TickStream) -> None:
-    """Have ticks followed by their clock as soon as a turn of the loop brings no more of their stamp."""
+    """Have ticks followed by their clock at once, but for those that come soon after another clock."""
     while True:
-        await asyncio.sleep(LET_GO_EVERY_S)
+        await stream.has_ticks.wait()
+        await asyncio.sleep(COMPANY_S)
         stream.let_go()
+        await asyncio.sleep(LET_GO_EVERY_S - COMPANY_S)
 
 
 async def _flushed(writer: RecordWriter, health: Health) -> None:

@@ -274,13 +274,14 @@ class StrategyRuntimeService:
                 outbox=[OutboxRow(ORDER_EVENTS.name, event.symbol, encode(event)) for event in events],
             )
         )
+        durable_ns = time.time_ns()
         self._committed, self._committed_at = self._stream.watermark, time.monotonic()
         self._has_events = bool(events) or self._has_events
         self._runtime.journal.clear()
         self._positions.set(len(block.positions))
         self._lookups.put_session(self._plan.request.portfolio, self._run_id, block, self._ledger.halt)
         for event in events:
-            self._tell(event)
+            self._tell(event, durable_ns)
 
     def _counters(self) -> dict[str, int]:
         """Of the run, with the latencies of the orders that this process has committed."""
@@ -293,10 +294,10 @@ class StrategyRuntimeService:
         self._writer.flush()
         self._health.written.labels(ORDER_EVENTS.name).inc(len(rows))
 
-    def _tell(self, event: OrderEvent) -> None:
+    def _tell(self, event: OrderEvent, durable_ns: int) -> None:
         if event.what == "accepted":
             self._orders.labels(event.transaction_type).inc()
-            self._measure(event.ts)
+            self._measure(event.ts, durable_ns)
         elif event.what == "refused":
             self._refusals.labels(event.reason).inc()
         elif event.what == "intended":
@@ -305,10 +306,10 @@ class StrategyRuntimeService:
             f"order {event.what}", tick=event.tick, order_id=event.order_id, symbol=event.symbol, reason=event.reason
         )
 
-    def _measure(self, ts: int) -> None:
-        """Note how long an order took, by the stamp (ns UTC) of the tick that it was decided on."""
+    def _measure(self, ts: int, durable_ns: int) -> None:
+        """Note how long an order took, by the stamp of its tick, until it was durable (ns UTC)."""
         received_ns = self._stream.received_at(ts)
         if received_ns is not None:
-            took_ns = time.time_ns() - received_ns
+            took_ns = durable_ns - received_ns
             self._latencies_ns.append(took_ns)
             self._latency.observe(took_ns / NS_PER_SECOND)

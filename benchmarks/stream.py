@@ -159,7 +159,7 @@ def watched(process: psutil.Process, done: Callable[[], int], end: int, count: i
     Args:
         process: the service.
         done: how far it has come; offsets do, which count clocks and the marks of transactions, too.
-        end: how far it will come.
+        end: how far it is watched; it may come further between two looks.
         count: how many ticks that is.
 
     Raises:
@@ -183,7 +183,7 @@ def watched(process: psutil.Process, done: Callable[[], int], end: int, count: i
     if first is None or first[0] >= end:
         raise Missing("the ticks were done before they could be measured: give more of them")
     spent = used.user + used.system - first[2]
-    return Cost(round(count * (1 - first[0] / end)), wall - first[1], spent, peak / (1 << 20))
+    return Cost(round(count * (now - first[0]) / end), wall - first[1], spent, peak / (1 << 20))
 
 
 CONSUMER = {"fetch.queue.backoff.ms": 5, "isolation.level": "read_committed", "enable.auto.commit": False}

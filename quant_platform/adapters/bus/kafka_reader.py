@@ -3,7 +3,6 @@
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
-from itertools import repeat
 from typing import Any, NoReturn, Self
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -61,7 +60,7 @@ class KafkaReader:
         self._heard_at = time.monotonic()
         self._fatal: KafkaError | None = None  # that the client does not come back from
         self._unproven: frozenset[int] = frozenset()  # partitions that nobody but us said are there
-        self._records = RecordsOf(topic)
+        self._records = RecordsOf()
         self._found: list[Record] = []  # in the poll that is under way
         client = {"bootstrap.servers": servers, "error_cb": self._on_error, "logger": LOG}
         self.consumer = Consumer({**client, **_CONSUMER, **config})
@@ -243,7 +242,7 @@ def history(servers: str, topic: str, start: Mapping[int, int], ends: Mapping[in
         return
     reader = KafkaReader(servers, topic, {"group.id": f"history of {topic}", "enable.partition.eof": True})
     consumer = reader.consumer
-    records_of = RecordsOf(topic)
+    records_of = RecordsOf()
     try:
         consumer.assign([TopicPartition(topic, partition, start[partition]) for partition in under_way])
         give_up = time.monotonic() + ASK_WITHIN_S
@@ -291,57 +290,52 @@ def places(offsets: Offsets) -> list[TopicPartition]:
 
 
 class RecordsOf:
-    """Makes records of messages. What is alike in nearly all of them is read once: headers, and symbols as keys.
+    """Makes records of messages. What is alike in nearly all of them is read once: headers, and symbols as keys."""
 
-    Args:
-        topic: of all of them.
-    """
-
-    def __init__(self, topic: str) -> None:
-        self._topic = topic
-        self._known: tuple[Any, str, int] = (None, "", 0)  # headers, and what they say
+    def __init__(self) -> None:
+        self._headers: Any = None
+        self._kind = ""
+        self._schema = 0
         self._keys: dict[Any, str] = {}
 
     def __call__(self, messages: Sequence[Message]) -> list[Record]:
         """The messages, none of which is an error, as they stand in their topic."""
-        kinds, schemas = [], []
-        known, kind, schema = self._known
-        for headers in map(Message.headers, messages):
-            if headers != known:
-                known, (kind, schema) = headers, _kind_and_schema(headers)
-            kinds.append(kind)
-            schemas.append(schema)
-        self._known = known, kind, schema
-        keys = self._keys
-        contents = zip(
-            repeat(self._topic),
-            map(Message.partition, messages),
-            map(Message.offset, messages),
-            kinds,
-            schemas,
-            [keys.get(key) or self._text_of(key) for key in map(Message.key, messages)],
-            [value or b"" for value in map(Message.value, messages)],
-            strict=False,
-        )
-        new = tuple.__new__
-        return [new(Record, content) for content in contents]  # at half the price of calling it by its fields
+        found: list[Record] = []
+        keys, new = self._keys, tuple.__new__
+        for message in messages:
+            headers = message.headers()
+            if headers != self._headers:
+                self._read(headers)
+            key: Any = message.key()
+            text = keys.get(key)
+            if text is None:
+                text = self._text_of(key)
+            content = (
+                message.topic() or "",
+                message.partition() or 0,
+                message.offset() or 0,
+                self._kind,
+                self._schema,
+                text,
+                message.value() or b"",
+            )
+            found.append(new(Record, content))  # at half the price of calling it by its fields
+        return found
+
+    def _read(self, headers: Any) -> None:
+        """Remember what a list of pairs, or None, says."""
+        self._headers, self._kind, self._schema = headers, "", 0
+        for name, value in headers or ():
+            if name == "kind":
+                self._kind = _text(value)
+            elif name == "schema":
+                self._schema = int(_text(value)) if _text(value).isdigit() else 0
 
     def _text_of(self, key: Any) -> str:
         if len(self._keys) >= _MOST_KEYS:
             self._keys.clear()
         text = self._keys[key] = _text(key)
         return text
-
-
-def _kind_and_schema(headers: Any) -> tuple[str, int]:
-    """What a list of pairs, or None, says."""
-    kind, schema = "", 0
-    for name, value in headers or ():
-        if name == "kind":
-            kind = _text(value)
-        elif name == "schema":
-            schema = int(_text(value)) if _text(value).isdigit() else 0
-    return kind, schema
 
 
 def _text(value: bytes | str | None) -> str:

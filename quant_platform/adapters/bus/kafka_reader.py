@@ -28,8 +28,7 @@ _CONSUMER = {
     "isolation.level": "read_committed",
     "fetch.queue.backoff.ms": 5,  # the default of 1 s starves a reader of small records
     "fetch.wait.max.ms": 50,
-    # Little of each partition at a time: who reads a backlog gets it nearly in order of time, which is what a merge
-    # waits for and what a table of time series takes fastest, and what waits in the client fits the caches.
+    # Little of each partition at a time: what waits in the client fits the caches.
     "max.partition.fetch.bytes": 128 * 1024,
     "queued.min.messages": 10_000,
     "max.poll.interval.ms": _MAX_POLL_MS,
@@ -39,6 +38,11 @@ _PATIENT = {
     # Else Kafka answers as soon as one partition has a record: some hundred times a second in a lively market.
     "fetch.min.bytes": 32 * 1024,
     "fetch.wait.max.ms": 100,
+    # As much as a batch may have: of one that does not fit, Kafka sends a part, which is thrown away. Partitions of
+    # small batches then run ahead of the others, and a backlog comes far from the order of time, in which a table of
+    # time series takes it fastest.
+    "max.partition.fetch.bytes": 1024 * 1024,
+    "queued.min.messages": 1000,
 }
 
 

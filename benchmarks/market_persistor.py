@@ -5,7 +5,7 @@
 The service with its default settings takes enriched ticks with five levels that wait in Kafka, committed in
 transactions. The limit is pandas frames of the same rows, made beforehand, through the client's ``Sender.dataframe`` in
 three sizes of flush, the best of which counts. Both are measured from the first fifth of the rows that can be read to
-the last twentieth, by counting them in the table: the very last ones wait a second for company that never comes. The
+the last tenth, by counting them in the table: the very last ones wait a second for company that never comes. The
 servers run as `quant servers up` has them, so a flush is on the disk.
 """
 
@@ -60,7 +60,7 @@ class Table:
 
     def watched(self, process: psutil.Process) -> Cost:
         """What a process spends until nearly all rows can be read."""
-        nearly_all = self._count * 19 // 20
+        nearly_all = self._count * 9 // 10
         return stream.watched(process, self._visible, nearly_all, nearly_all)
 
     def _visible(self) -> int:
@@ -109,7 +109,7 @@ def _read(count: int) -> tuple[EnrichedColumns, tuple[str, ...]]:
 
 def measure(run: Run) -> Iterator[Figure]:
     """Rows visible per second, in turns with all sizes of flush."""
-    count = run.size(800_000, 300_000)
+    count = run.size(1_600_000, 300_000)
     with stream.servers("kafka", "questdb") as environment:
         bus = stream.bus_of(environment)
         stream.publish(bus, ENRICHED_TICKS, stream.enriched(count))

@@ -1,8 +1,9 @@
-"""A Postgres that hangs, as one whose process is stopped: nobody waits for it for ever, and nothing is lost by it."""
+"""A Postgres that hangs or refuses: nobody waits for it for ever, and nothing is lost by it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from quant_platform.adapters.ledger import engine, patience
 from quant_platform.adapters.ledger.gateway import GatewayLedger
 from quant_platform.adapters.ledger.schema import migrate
 from quant_platform.adapters.ledger.sql import SqlLedger
-from quant_platform.domain.errors import UnavailableError
+from quant_platform.domain.errors import LedgerError, UnavailableError
 from quant_platform.ports.ledger_store import OutboxRow
 from tests.servers import Database
 
@@ -151,3 +152,16 @@ def test_statements_that_fail_leave_their_connection_usable(database: Database) 
         key = add_key(database.url).key
         assert not ledger.add_key(key)
         assert ledger.find_key(key.key_id) == key
+
+
+def test_a_block_that_fails_leaves_nothing_of_it_and_the_run_goes_on(database: Database) -> None:
+    buy, sell = islice(round_trips(), 2)
+    with SqlLedger(database.url) as ledger:
+        ledger.begin(request())
+        ledger.commit(buy)
+        again = replace(sell, fills=[sell.fills[0]._replace(order_no=1)], orders=[])
+        with pytest.raises(LedgerError, match="has already"):
+            ledger.commit(again)
+        ledger.commit(sell)
+        assert ledger.finish().fills == 2
+        assert ledger.verify_audit() > 0

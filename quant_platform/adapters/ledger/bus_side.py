@@ -5,11 +5,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
+from quant_platform.adapters.ledger.bulk import bulk_insert
 from quant_platform.adapters.ledger.tables import consumer_offsets, outbox
 from quant_platform.ports.ledger_store import OutboxRow
 
 _DROP_OFFSETS = delete(consumer_offsets).where(consumer_offsets.c.group == bindparam("of"))
-_ADD_OFFSETS = insert(consumer_offsets)
 _ADD_TO_OUTBOX = insert(outbox).inline()  # nobody asks which number a row got
 
 
@@ -22,7 +22,7 @@ def write_offsets(connection: Connection, group: str, offsets: Mapping[tuple[str
         {"group": group, "topic": topic, "partition": partition, "offset": offset}
         for (topic, partition), offset in offsets.items()
     ]
-    connection.execute(_ADD_OFFSETS, rows)
+    bulk_insert(connection, consumer_offsets, rows)
 
 
 def read_offsets(connection: Connection, group: str) -> dict[tuple[str, int], int]:

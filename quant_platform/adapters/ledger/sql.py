@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Insert, Table, bindparam, delete, insert, update
+from sqlalchemy import Connection, Insert, Table, bindparam, delete, update
 from sqlalchemy.exc import IntegrityError
 
 from quant_platform.adapters.ledger import beginning
@@ -43,7 +43,6 @@ _CLAIM = (
 )
 _END = update(orders).where(orders.c.order_id == bindparam("b_order_id"), orders.c.state == PENDING)
 _DROP_POSITIONS = delete(positions).where(positions.c.portfolio_id == bindparam("of"))
-_ADD_POSITIONS = insert(positions)
 _PORTFOLIO = update(portfolios).where(portfolios.c.id == bindparam("of"))
 _RUN = update(runs).where(runs.c.run_id == bindparam("of"))
 
@@ -247,8 +246,7 @@ def _last_word(statement: "sqlite.Insert | postgresql.Insert") -> Insert:
 
 def _write_positions(connection: Connection, portfolio: str, rows: BlockRows, ts: int) -> None:
     connection.execute(_DROP_POSITIONS, {"of": portfolio})
-    if rows.positions:
-        connection.execute(_ADD_POSITIONS, position_rows(portfolio, rows.positions.values(), ts))
+    bulk_insert(connection, positions, position_rows(portfolio, rows.positions.values(), ts))
 
 
 def _write_totals(connection: Connection, run: Running, block: LedgerBlock) -> None:

@@ -18,7 +18,7 @@ GENESIS = "0" * 64
 
 ORDER_FILLED = "order filled"
 
-_MOVE_HEAD = update(portfolios).where(portfolios.c.id == bindparam("of"))
+_PORTFOLIO = update(portfolios).where(portfolios.c.id == bindparam("of"))
 
 _canonical = msgspec.json.Encoder(order="sorted").encode
 
@@ -51,14 +51,28 @@ class AuditHead(NamedTuple):
 
 
 def append_facts(
-    connection: Connection, portfolio: str, head: AuditHead, actor: str, facts: Iterable[Fact]
+    connection: Connection,
+    portfolio: str,
+    head: AuditHead,
+    actor: str,
+    facts: Iterable[Fact],
+    stands: Mapping[str, Any] | None = None,
 ) -> AuditHead:
     """Chain facts after ``head`` and move the portfolio's head, within the connection's transaction.
+
+    Args:
+        connection: within a transaction.
+        portfolio: its name.
+        head: where its chain ended so far.
+        actor: who did it.
+        facts: in order; none leave the head where it is.
+        stands: what else of the portfolio's row is new, column by column.
 
     Returns:
         The new head.
     """
     rows = []
+    moved = dict(stands or {})
     seq, digest = head
     for ts, what, before, after in facts:
         seq += 1
@@ -79,7 +93,9 @@ def append_facts(
         )
     if rows:
         bulk_insert(connection, audit_log, rows)
-        connection.execute(_MOVE_HEAD, {"of": portfolio, "audit_seq": seq, "audit_hash": digest})
+        moved |= {"audit_seq": seq, "audit_hash": digest}
+    if moved:
+        connection.execute(_PORTFOLIO, {"of": portfolio} | moved)
     return AuditHead(seq, digest)
 
 

@@ -20,7 +20,6 @@ from quant_platform.adapters.ledger.tables import (
     equity_curve,
     executed_orders,
     orders,
-    portfolios,
     positions,
     refusals,
     runs,
@@ -43,7 +42,6 @@ _CLAIM = (
 )
 _END = update(orders).where(orders.c.order_id == bindparam("b_order_id"), orders.c.state == PENDING)
 _DROP_POSITIONS = delete(positions).where(positions.c.portfolio_id == bindparam("of"))
-_PORTFOLIO = update(portfolios).where(portfolios.c.id == bindparam("of"))
 _RUN = update(runs).where(runs.c.run_id == bindparam("of"))
 
 
@@ -120,7 +118,7 @@ class SqlLedger(LedgerDatabase):
                     _write_totals(connection, run, block)
                     write_offsets(connection, run.portfolio, block.offsets)
                     write_outbox(connection, block.outbox, moment(block.moment))
-                    head = append_facts(connection, run.portfolio, run.audit, run.run_id, rows.facts)
+                    head = append_facts(connection, run.portfolio, run.audit, run.run_id, rows.facts, _stands(block))
                 _end_orders(connection, rows)
         except IntegrityError as error:
             raise LedgerError(f"run {run.run_id} was given a block that it has already: {error.orig}") from error
@@ -249,9 +247,12 @@ def _write_positions(connection: Connection, portfolio: str, rows: BlockRows, ts
     bulk_insert(connection, positions, position_rows(portfolio, rows.positions.values(), ts))
 
 
+def _stands(block: LedgerBlock) -> dict[str, Any]:
+    """How the portfolio stands after a block."""
+    return {"balance": block.balance, "equity": block.last_equity, "last_updated": moment(block.moment)}
+
+
 def _write_totals(connection: Connection, run: Running, block: LedgerBlock) -> None:
-    stands = {"balance": block.balance, "equity": block.last_equity, "last_updated": moment(block.moment)}
-    connection.execute(_PORTFOLIO, {"of": run.portfolio} | stands)
     totals = {
         "balance": block.balance,
         "max_drawdown": block.max_drawdown,

@@ -1,9 +1,14 @@
 """Every service a process over real Kafka and PostgreSQL: the numbers are those of a backtest."""
 
+import json
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from quant_platform.adapters.bus.kafka import KafkaBus
+from quant_platform.domain.topics import ORDER_EVENTS
 from tests.e2e.distributed_rig import Recorded, as_numbers, runtime_of, up_distributed
 from tests.e2e.platform_rig import FEED_KEYS, RULE_KEYS, RUN_KEYS, backtest, by_the_rules, candle_file, depth_file
 from tests.servers import Database, KafkaServer
@@ -24,6 +29,15 @@ def require_equal_to_a_backtest(data: Path, kafka: KafkaServer, database: Databa
     assert (numbers["mode"], numbers["source"], numbers["obi"]) == ("distributed", "replay", tested["obi"])
     assert (numbers["restarts"], numbers["feed"]["gaps"]) == (0, 0)
     assert tested["orders"] > 100
+    require_every_order_told(kafka.bus(), numbers)
+
+
+def require_every_order_told(bus: KafkaBus, numbers: dict[str, Any]) -> None:
+    """Of a run that is over, the outbox keeps nothing back."""
+    topic = ORDER_EVENTS.name
+    records = bus.history(topic, dict.fromkeys(range(bus.partitions(topic)), 0))
+    told = Counter(json.loads(record.value)["what"] for record in records)
+    assert (told["accepted"], told["filled"]) == (numbers["orders"], numbers["fills"])
 
 
 def test_depth_is_traded_like_a_backtest(tmp_path: Path, kafka: KafkaServer, database: Database) -> None:

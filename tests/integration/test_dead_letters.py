@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -270,6 +271,7 @@ def runtime(bus: Bus, health: Health, folder: Path, over: list[RunSummary]) -> S
         LookupWriter(MemoryCache(), health),
         RuntimePlan(request, strategy, shared, depth=True, until_over=True, commit_every_s=0.0),
         over.append,
+        threading.Event(),
     )
 
 

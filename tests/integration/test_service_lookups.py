@@ -120,7 +120,7 @@ def test_the_runtime_leaves_how_it_stands_and_a_copy_of_the_halt_flag(
 
     with redis(empty_redis.settings, health) as lookups:
         service = StrategyRuntimeService(
-            bus, lambda: SqlLedger(database.url), health, lookups, plan, on_over=lambda _: None
+            bus, lambda: SqlLedger(database.url), health, lookups, plan, lambda _: None, threading.Event()
         )
         with running(service, health):
             ts = tell_time(1)

@@ -1,5 +1,6 @@
 """strategy_runtime as a service: partitions merged, decided on and committed with their offsets in one transaction."""
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -52,6 +53,9 @@ PIECE = 1000
 """Records that become columns at a time, before the next ones push them out of the processor's cache."""
 FAR_AHEAD = 20_000
 """Records of one partition that may wait for the others' clocks; beyond, it is not read on."""
+PUBLISH_EVERY_S = 0.1
+"""How long order events of committed blocks gather: orders wait while they are let out, as long as for a commit."""
+EVENTS_AT_ONCE = 1000
 LATENCIES_KEPT = 10_000
 
 _READERS = {TICK: Reader(EnrichedAsRead), BAR: Reader(BarsRecord), CLOCK: Reader(ClockRecord)}
@@ -106,7 +110,7 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
         warm_kernels()
         warm_readers()
         bus = connections.kafka(settings)
-        process.run(StrategyRuntimeService(bus, open_ledger, health, lookups, plan, over), health, stop)
+        process.run(StrategyRuntimeService(bus, open_ledger, health, lookups, plan, over, stop), health, stop)
 
 
 def _plan(settings: Settings, options: ServiceOptions) -> RuntimePlan:
@@ -150,6 +154,7 @@ class StrategyRuntimeService:
         lookups: take how the portfolio stands.
         plan: what the runtime is made of.
         on_over: told the run's numbers when the market is over, and the run finished.
+        stop: set when the turn under way is the last one.
     """
 
     def __init__(
@@ -160,6 +165,7 @@ class StrategyRuntimeService:
         lookups: LookupWriter,
         plan: RuntimePlan,
         on_over: Callable[[RunSummary], None],
+        stop: threading.Event,
     ) -> None:
         self._bus = bus
         self._open_ledger = open_ledger
@@ -167,6 +173,7 @@ class StrategyRuntimeService:
         self._lookups = lookups
         self._plan = plan
         self._on_over = on_over
+        self._stop = stop
         self._closing: list[Callable[[], None]] = []
         self._records: Sequence[Record] = ()
         self._orders = health.counter("quant_runtime_orders_total", "Approved orders", "side")
@@ -203,6 +210,7 @@ class StrategyRuntimeService:
         self._reader: RecordReader = self._bus.reader(ENRICHED_TICKS.name, places)
         self._closing.append(self._reader.close)
         self._has_events = True  # an earlier process may have left some
+        self._published_at = 0.0
         _log.info("run open", run_id=start.run_id, resumed_at=start.resumed_at, balance_paise=start.balance)
 
     def poll(self) -> None:
@@ -231,9 +239,10 @@ class StrategyRuntimeService:
             fault_point("ledger committed")
 
     def flush(self) -> None:
-        """Let out the order events of committed blocks, and dead letters with them."""
-        if self._has_events:
-            self._has_events = self._ledger.publish(self._send) > 0
+        """Let out the order events of committed blocks, some at a time, and dead letters at once."""
+        gathered = time.monotonic() - self._published_at >= PUBLISH_EVERY_S
+        if self._has_events and (gathered or self._stream.is_over or self._stop.is_set()):
+            self._publish()
         self._writer.flush()
 
     def commit(self) -> None:
@@ -287,6 +296,12 @@ class StrategyRuntimeService:
         """Of the run, with the latencies of the orders that this process has committed."""
         found = zip(("latency_p50_us", "latency_p99_us"), percentiles_us(self._latencies_ns), strict=True)
         return self._stream.counters | {name: round(value) for name, value in found if value is not None}
+
+    def _publish(self) -> None:
+        while self._ledger.publish(self._send, EVENTS_AT_ONCE) == EVENTS_AT_ONCE:
+            pass
+        self._has_events = False
+        self._published_at = time.monotonic()
 
     def _send(self, rows: Sequence[OutboxRow]) -> None:
         for row in rows:

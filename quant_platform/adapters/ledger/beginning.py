@@ -190,14 +190,12 @@ def _settle(
 ) -> AuditHead:
     """Drop the positions and set the balance, with the audit row that says so."""
     connection.execute(delete(positions).where(positions.c.portfolio_id == stored["id"]))
-    connection.execute(
-        update(portfolios).where(portfolios.c.id == stored["id"]).values(equity=new["balance"], last_updated=now, **new)
-    )
     shares = {symbol: position.quantity for symbol, position in held.items()}
     before = {"balance": decimal_text(stored["balance"], 2), "positions": shares}
     after = {"balance": decimal_text(new["balance"], 2), "positions": {}}
     head = AuditHead(stored["audit_seq"], stored["audit_hash"])
-    return append_facts(connection, stored["id"], head, LOCAL_USER, [Fact(_ns(now), what, before, after)])
+    stands = {"equity": new["balance"], "last_updated": now, **new}
+    return append_facts(connection, stored["id"], head, LOCAL_USER, [Fact(_ns(now), what, before, after)], stands)
 
 
 def _portfolio(connection: Connection, name: str) -> RowMapping | None:

@@ -15,6 +15,7 @@ from quant_platform.domain.errors import LedgerError, UsageError
 from quant_platform.ports.ledger_store import (
     LedgerBlock,
     LedgerStore,
+    OutboxRow,
 )
 
 from .ledger_days import CAPITAL, NS, OPEN, cancelled_entry, everything, ledger_file, request, round_trips, tamper
@@ -44,6 +45,17 @@ def test_money_is_stored_as_exact_rupees_and_times_as_utc(path: Path, ledger: Sq
         cash = raw.execute("SELECT balance, equity FROM portfolios").fetchone()
     assert row == ("140.0000", "1400.00", "1.05", "2025-08-01 03:56:00.000000+00:00", OPEN + 60 * NS + 7)
     assert cash == ("18598.95", "19998.95")
+
+
+def test_the_outbox_is_published_in_order_some_at_a_time_until_nothing_is_left(ledger: SqlLedger) -> None:
+    rows = [OutboxRow("orders.events", "NSE_EQ:TCS", b'{"number":%d}' % number) for number in range(7)]
+    ledger.begin(request())
+    ledger.commit(replace(next(round_trips()), outbox=rows))
+    told: list[list[OutboxRow]] = []
+    assert ledger.publish(lambda some: told.append(list(some)), most=3) == 7
+    assert told == [rows[:3], rows[3:6], rows[6:]]
+    assert ledger.publish(lambda some: told.append(list(some))) == 0
+    assert len(told) == 3
 
 
 def test_a_fill_whose_order_was_filled_already_is_refused_by_the_unique_key(path: Path, ledger: SqlLedger) -> None:

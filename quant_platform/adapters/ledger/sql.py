@@ -132,18 +132,26 @@ class SqlLedger(LedgerDatabase):
         )
 
     def publish(self, publisher: Callable[[Sequence[OutboxRow]], None], most: int = 1000) -> int:
-        """Hand the oldest records of committed blocks to a publisher; they are gone once it returned.
+        """Hand the records of committed blocks to a publisher, oldest first; they are gone once it returned.
 
         A publisher that raises, or a process killed in it, finds them again: what it does may happen twice.
+
+        Args:
+            publisher: called with some at a time.
+            most: how many that is.
 
         Returns:
             How many there were.
         """
-        with self._writing() as connection:
-            rows = take_outbox(connection, most)
-            if rows:
-                publisher(rows)
-        return len(rows)
+        published = 0
+        while True:
+            with self._writing() as connection:
+                rows = take_outbox(connection, most)
+                if rows:
+                    publisher(rows)
+            published += len(rows)
+            if len(rows) < most:
+                return published
 
     def summary(self) -> RunSummary:
         """The numbers so far, computed from the stored rows.

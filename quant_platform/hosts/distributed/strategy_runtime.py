@@ -55,7 +55,6 @@ FAR_AHEAD = 20_000
 """Records of one partition that may wait for the others' clocks; beyond, it is not read on."""
 PUBLISH_EVERY_S = 0.1
 """How long order events of committed blocks gather: orders wait while they are let out, as long as for a commit."""
-EVENTS_AT_ONCE = 1000
 LATENCIES_KEPT = 10_000
 
 _READERS = {TICK: Reader(EnrichedAsRead), BAR: Reader(BarsRecord), CLOCK: Reader(ClockRecord)}
@@ -242,7 +241,8 @@ class StrategyRuntimeService:
         """Let out the order events of committed blocks, some at a time, and dead letters at once."""
         gathered = time.monotonic() - self._published_at >= PUBLISH_EVERY_S
         if self._has_events and (gathered or self._stream.is_over or self._stop.is_set()):
-            self._publish()
+            self._ledger.publish(self._send)
+            self._has_events, self._published_at = False, time.monotonic()
         self._writer.flush()
 
     def commit(self) -> None:
@@ -296,12 +296,6 @@ class StrategyRuntimeService:
         """Of the run, with the latencies of the orders that this process has committed."""
         found = zip(("latency_p50_us", "latency_p99_us"), percentiles_us(self._latencies_ns), strict=True)
         return self._stream.counters | {name: round(value) for name, value in found if value is not None}
-
-    def _publish(self) -> None:
-        while self._ledger.publish(self._send, EVENTS_AT_ONCE) == EVENTS_AT_ONCE:
-            pass
-        self._has_events = False
-        self._published_at = time.monotonic()
 
     def _send(self, rows: Sequence[OutboxRow]) -> None:
         for row in rows:

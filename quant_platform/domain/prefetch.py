@@ -39,6 +39,10 @@ def prefetch(rows: Any, number: int, size: int) -> None:
     """
 
 
+def prefetch_element(matrix: Any, row: int, column: int) -> None:
+    """Begin to load ``matrix[row, column]`` of a C-contiguous matrix, as :func:`prefetch` does a row."""
+
+
 @kernel
 def prefetch_levels(columns: Any, row: int) -> None:
     """Begin to load a row of depth; where ``row`` is negative there is none.
@@ -85,5 +89,13 @@ def _compiled(rows: Any, number: Any, size: Any) -> Any:
         for offset in range(0, size, _LINE_BYTES):
             _load(rows, number, offset)
         _load(rows, number, size - 1)  # they begin anywhere in a line
+
+    return load
+
+
+@overload(prefetch_element)
+def _compiled_element(matrix: Any, row: Any, column: Any) -> Any:
+    def load(matrix: Any, row: Any, column: Any) -> Any:
+        _load(matrix, row, column * matrix.itemsize)
 
     return load

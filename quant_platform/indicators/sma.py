@@ -26,6 +26,12 @@ def reset(state: Any) -> None:
 
 
 @kernel
+def next_place(state: Any, length: int) -> int:
+    """Where in its ring of ``length`` closes the next one will stand."""
+    return state["closes"] if state["closes"] < length else state["oldest"]
+
+
+@kernel
 def push(state: Any, rings: Any, row: int, close: int) -> None:
     """Count a closed bar.
 
@@ -36,15 +42,14 @@ def push(state: Any, rings: Any, row: int, close: int) -> None:
         close: paise.
     """
     length = rings.shape[1]
+    place = next_place(state, length)
     if state["closes"] < length:
-        rings[row, state["closes"]] = close
         state["closes"] += 1
         state["total"] += close
-        return
-    place = state["oldest"]
-    state["total"] += close - rings[row, place]
+    else:
+        state["oldest"] = 0 if place + 1 == length else place + 1
+        state["total"] += close - rings[row, place]
     rings[row, place] = close
-    state["oldest"] = 0 if place + 1 == length else place + 1
 
 
 @kernel

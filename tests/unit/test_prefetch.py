@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quant_platform.domain.prefetch import AHEAD, STAY, prefetch, prefetch_levels, ticks_ahead
+from quant_platform.domain.prefetch import AHEAD, STAY, prefetch, prefetch_element, prefetch_levels, ticks_ahead
 from quant_platform.kernel import kernel
 
 RECORD = np.dtype([("a", np.int64, 25), ("b", np.int64)])
@@ -24,6 +24,13 @@ def load_every_row(columns: Any) -> None:
         prefetch_levels(columns, row)
 
 
+@kernel
+def load_every_element(matrix: Any) -> None:
+    for row in range(matrix.shape[0]):
+        for column in range(matrix.shape[1]):
+            prefetch_element(matrix, row, column)
+
+
 @pytest.mark.parametrize("count", [1, 3, 1000])
 def test_records_stay_as_they_are(count: int) -> None:
     records = np.zeros(count, RECORD)
@@ -32,6 +39,13 @@ def test_records_stay_as_they_are(count: int) -> None:
     load_every(records)
     prefetch(records, count - 1, SIZE)
     assert np.array_equal(records, before)
+
+
+def test_elements_stay_as_they_are() -> None:
+    matrix = np.arange(1000 * 19).reshape(1000, 19)
+    before = matrix.copy()
+    load_every_element(matrix)
+    assert np.array_equal(matrix, before)
 
 
 @pytest.mark.parametrize("levels", [0, 5])

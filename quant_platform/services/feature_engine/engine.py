@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant_platform.domain.errors import LedgerError
-from quant_platform.domain.prefetch import prefetch, ticks_ahead
+from quant_platform.domain.prefetch import prefetch, prefetch_element, ticks_ahead
 from quant_platform.domain.snapshots import grow, pack, unpack
 from quant_platform.domain.ticks import (
     IST_OFFSET_NS,
@@ -89,6 +89,8 @@ def _enrich(
     for i in range(ts.size):
         if ahead and i + ahead < ts.size:
             prefetch(state, integer(symbol[i + ahead]), STATE_BYTES)
+            soon = integer(symbol[i + ahead // 2])  # its record is there by now, and says which close it will need
+            prefetch_element(rings, soon, sma.next_place(state[soon]["sma"], rings.shape[1]))
         if flags[i] & NOT_FED:
             _clear(values, side, has_depth, i)
             continue

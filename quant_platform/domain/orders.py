@@ -106,7 +106,7 @@ EVENT = np.dtype(
         ("quantity", np.int64),  # shares
         ("price", np.int64),  # paise: the last price it was decided on
         ("trigger", np.int64),  # Trigger of the order
-        ("refusal", np.int64),  # Refusal of a REFUSED event, or of an order refused at its fill
+        ("refusal", np.int64),  # Refusal of an order refused at its fill
         ("at_last_price", np.int64),  # 1 where an exit was closed at the last price of the session
         ("value", np.int64),  # paise, of a fill
         ("charges", np.int64),  # paise, of a fill
@@ -118,3 +118,13 @@ EVENT = np.dtype(
     ]
 )
 """One event of the strategy runtime, in order of happening: a row of :data:`EVENT`."""
+
+REFUSED_INTENT = np.dtype(
+    [
+        ("ts", np.int64),  # ns UTC
+        ("symbol", np.int64),  # number in the symbol table
+        ("refusal", np.int64),  # Refusal
+        ("price", np.int64),  # paise: the last price it was decided on
+    ]
+)
+"""An intent that became no order: of five thousand symbols most events would be such."""

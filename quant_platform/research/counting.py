@@ -1,8 +1,10 @@
 """A journal that keeps no rows: what a sweep wants of each of its runs are the numbers only."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quant_platform.adapters.ledger.tally import Tally
 from quant_platform.domain.orders import EventKind
@@ -30,8 +32,10 @@ class CountingJournal(Journal):
         self.tally = Tally(balance)
         self.orders = self.cancelled = 0
 
-    def write(self, events: EventRows, features: Features | None = None, reason: str = "") -> None:
-        """Count a block of events; reasons are for rows."""
+    def write(
+        self, events: EventRows, refused: NDArray[Any], features: Features | None = None, reason: str = ""
+    ) -> None:
+        """Count a block of events; reasons and refused intents are for rows."""
         kinds = events[:, PLACES["kind"]]
         counts = np.bincount(kinds, minlength=len(EventKind)).tolist()
         self.orders += counts[EventKind.ACCEPTED]

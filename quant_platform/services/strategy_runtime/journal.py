@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quant_platform.domain.orders import BUY, EVENT, SELL, EventKind, OrderState, Refusal, Trigger
+from quant_platform.domain.orders import BUY, EVENT, REFUSED_INTENT, SELL, EventKind, OrderState, Refusal, Trigger
 from quant_platform.domain.rows import LazyRows
 from quant_platform.ports.ledger_store import (
     EquityRow,
@@ -33,6 +34,8 @@ PLACES = {name: place for place, name in enumerate(EVENT.names or ())}
 """Where each field of an event stands in its row of integers, :data:`EventRows`."""
 _KIND, _ORDER_NO, _SIDE, _TRIGGER, _ROW = (PLACES[name] for name in ("kind", "order_no", "side", "trigger", "row"))
 _REFUSALS = [refusal.label for refusal in Refusal]
+_TOLD = REFUSED_INTENT.names or ()
+_NONE_REFUSED = np.zeros(0, REFUSED_INTENT)
 
 Explain = Callable[[int, FeatureRow], str]
 """``(side, tick) → reason`` of an order that a signal decided."""
@@ -55,6 +58,7 @@ class _Piece(NamedTuple):
     """Events of one stretch of a batch, with what the reasons of the orders that signals decided are made of."""
 
     events: EventRows
+    refused: NDArray[Any]  # of REFUSED_INTENT
     ticks: Features | None  # to which the rows of those orders' events refer
     reason: str  # where the strategy gave it with its wish
 
@@ -79,13 +83,12 @@ class Story:
         nothing = np.zeros(0, np.int64)
         self._kinds = np.concatenate([nothing, *(piece.events[:, _KIND] for piece in pieces)])
         self._numbers = np.concatenate([nothing, *(piece.events[:, _ORDER_NO] for piece in pieces)])
-        # An order refused at its fill ends as a cancelled one does; refusals are of intents.
-        self._kinds[(self._kinds == REFUSED) & (self._numbers > 0)] = CANCELLED
+        self._kinds[self._kinds == REFUSED] = CANCELLED  # an order refused at its fill ends as a cancelled one does
         counts = np.bincount(self._kinds, minlength=len(EventKind)).tolist()
         self.orders = LazyRows(counts[ACCEPTED], self._orders)
         self.fills = FillRows(counts[FILLED], self._fills, self._executions)
         self.ends = LazyRows(counts[CANCELLED], self._ends)
-        self.refusals = LazyRows(counts[REFUSED], self._refusals)
+        self.refusals = LazyRows(sum(piece.refused.size for piece in pieces), self._refusals)
         self.equity = LazyRows(counts[MARKED], self._equity)
 
     def waiting(self) -> dict[int, str]:
@@ -157,7 +160,7 @@ class Story:
         ]
 
     def _refusals(self) -> list[RefusalRow]:
-        rows = _rows(self._events(REFUSED), "ts", "symbol", "refusal", "price")
+        rows = chain.from_iterable(_rows(piece.refused, *_TOLD) for piece in self._pieces)
         return [RefusalRow(ts, self._name_of(symbol), _REFUSALS[refusal], price) for ts, symbol, refusal, price in rows]
 
     def _equity(self) -> list[EquityRow]:
@@ -201,22 +204,27 @@ class Journal:
         self.has_fills = False
         self.has_orders = False
 
-    def write(self, events: EventRows, features: Features | None = None, reason: str = "") -> None:
-        """Take a block of events in order; it may be reused afterwards.
+    def write(
+        self, events: EventRows, refused: NDArray[Any], features: Features | None = None, reason: str = ""
+    ) -> None:
+        """Take what a stretch of a batch came to, in order; both blocks may be reused afterwards.
 
         Args:
-            events: the block.
+            events: orders, fills and marks.
+            refused: intents, of :data:`~quant_platform.domain.orders.REFUSED_INTENT`.
             features: the batch that its rows refer to; None where ``reason`` explains its signals.
             reason: why, where the strategy has said it.
         """
         events = events.copy()
         self._look_at(events)
+        if not len(events):
+            features = None  # there is nothing to explain
         if features is not None:
             if features.ts.size > _SMALL_BATCH:
                 features = _taken_out(features, events)  # the batch itself goes away
             if len(self._explained) < len(_SIDES):
                 self._try_to_explain(events, features)
-        self._pieces.append(_Piece(events, features, reason))
+        self._pieces.append(_Piece(events, refused.copy(), features, reason))
         self._story = None
 
     def _look_at(self, events: EventRows) -> None:
@@ -251,7 +259,7 @@ class Journal:
         event = np.zeros(1, EVENT)
         event["kind"], event["ts"], event["symbol"] = MARKED, point.ts, -1
         event["cash"], event["equity"] = point.balance, point.equity
-        self.write(event_rows(event))
+        self.write(event_rows(event), _NONE_REFUSED)
 
     def clear(self) -> None:
         """Forget what happened, which is committed, but for the reasons of waiting orders."""

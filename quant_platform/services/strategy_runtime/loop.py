@@ -65,15 +65,17 @@ def _note_order(account: Any, position: Any, events: Any, kind: int, ts: int, sy
 
 
 @kernel
-def _refuse(account: Any, position: Any, events: Any, refusal: int, intent: Intent, row: int) -> None:
-    """Count a refusal; one a symbol, kind and minute becomes an event."""
+def _refuse(account: Any, position: Any, refused: Any, refusal: int, intent: Intent) -> None:
+    """Count a refusal; one a symbol, kind and minute is told of."""
     account["refusals"][refusal] += 1
     if intent.ts >= position["refused_until"][refusal]:
         position["refused_until"][refusal] = (intent.ts // NS_PER_MINUTE + 1) * NS_PER_MINUTE
-        event = _note(account, events, REFUSED, intent.ts, intent.symbol, row)
-        event["side"] = intent.side
-        event["price"] = intent.price
-        event["refusal"] = refusal
+        told = refused[account["refused"]]
+        account["refused"] += 1
+        told["ts"] = intent.ts
+        told["symbol"] = intent.symbol
+        told["refusal"] = refusal
+        told["price"] = intent.price
 
 
 @kernel
@@ -193,6 +195,7 @@ def _decide(
     account: Any,
     position: Any,
     events: Any,
+    refused: Any,
     limits: Limits,
     times: SessionTimes,
     tick: Intent,
@@ -220,7 +223,7 @@ def _decide(
         intent = Intent(tick.ts, tick.symbol, BUY, tick.price, SIGNAL)
         refusal, approved = risk.check_entry(account, limits, times.rates, intent)
         if refusal != 0:
-            _refuse(account, position, events, refusal, intent, row)
+            _refuse(account, position, refused, refusal, intent)
         else:
             paper_exchange.accept(account, position, approved, tick.price)
             _note_order(account, position, events, ACCEPTED, tick.ts, tick.symbol, row)
@@ -270,6 +273,7 @@ def _process(
     account: Any,
     positions: Any,
     events: Any,
+    refused: Any,
     order: Any,
     classes: Any,
     limits: Limits,
@@ -283,6 +287,7 @@ def _process(
 ) -> int:
     depth = Depth(tape.bid_price, tape.bid_qty, tape.ask_price, tape.ask_qty)
     room = events.size - EVENTS_PER_TICK
+    stop = min(stop, start + refused.size)  # a tick brings about one at most
     ahead = ticks_ahead(positions)
     due = _next_due(account)
     for row in range(start, stop):
@@ -311,7 +316,8 @@ def _process(
                 _match(account, position, events, limits, times, depth, standing, tick, i)
             _mark(account, position, tick.price)
         if decide:
-            _decide(account, position, events, limits, times, tick, classes, tape.enter[i], tape.leave[i], i)
+            enter, leave = tape.enter[i], tape.leave[i]
+            _decide(account, position, events, refused, limits, times, tick, classes, enter, leave, i)
     return stop
 
 
@@ -339,6 +345,7 @@ def process(  # noqa: D417 - the rest is named in one line
     accounts: Any,
     positions: Any,
     events: Any,
+    refused: Any,
     order: Any,
     classes: Any,
     rules: Any,
@@ -362,10 +369,11 @@ def process(  # noqa: D417 - the rest is named in one line
     settle: bool,
     decide: bool,
 ) -> int:
-    """Process rows until ``stop``, a row of another session, or a full event block.
+    """Process rows until ``stop``, a row of another session, or a full event block; at most as many as may be refused.
 
     Args:
         accounts: and positions, events, order, classes and rules, as in :func:`fire_timers`.
+        refused: block of :data:`~quant_platform.domain.orders.REFUSED_INTENT`, nothing of which is used.
         standing_bid_price: and the other three, depth kept from earlier batches: columns of :class:`~.state.Depth`.
         tape_ts: and the following, the columns of :class:`~.state.Tape`.
         start: first row; ``stop`` is the row after the last.
@@ -382,5 +390,5 @@ def process(  # noqa: D417 - the rest is named in one line
     limits, times = _limits_in(rules[0]), _times_in(rules[0])
     account = accounts[0]
     return _process(
-        account, positions, events, order, classes, limits, times, standing, tape, start, stop, settle, decide
+        account, positions, events, refused, order, classes, limits, times, standing, tape, start, stop, settle, decide
     )

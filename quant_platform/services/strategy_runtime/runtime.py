@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from quant_platform.domain.errors import CalendarError, StrategyError
 from quant_platform.domain.instruments import SymbolTable
 from quant_platform.domain.money import prices_in_rupees
-from quant_platform.domain.orders import BUY, EVENT, Refusal
+from quant_platform.domain.orders import BUY, EVENT, REFUSED_INTENT, Refusal
 from quant_platform.domain.session import Session, ist_date, session_on
 from quant_platform.domain.snapshots import grow, pack, unpack
 from quant_platform.domain.ticks import (
@@ -47,6 +47,8 @@ from quant_platform.services.strategy_runtime.strategy import (
 
 KIND = "strategy_runtime/1"
 MIN_EVENTS = 4096
+STRETCH = 65_536
+"""Ticks processed at a time, each of which may have an intent refused."""
 _TAPE_DEPTH = slice(5, 9)
 _HOLDING = list(OpenPosition._fields[1:])
 
@@ -116,6 +118,7 @@ class StrategyRuntime:
         self._positions: NDArray[Any] = np.zeros(0, POSITION)
         self._standing = Depth(*(np.zeros((0, LEVELS if depth else 0), np.int32) for _ in range(4)))
         self._make_room_for_events(MIN_EVENTS)
+        self._refused: NDArray[Any] = np.zeros(STRETCH, REFUSED_INTENT)
         self._order = np.zeros(0, np.int64)
         self._times = NO_SESSION
         self._rules = rules_of(self._limits, NO_SESSION)
@@ -261,6 +264,7 @@ class StrategyRuntime:
                 self._account,
                 self._positions,
                 self._events,
+                self._refused,
                 self._order,
                 self._table.cas_eligible,
                 self._rules,
@@ -330,10 +334,10 @@ class StrategyRuntime:
             self._drain()
 
     def _drain(self, features: Features | None = None, reason: str = "") -> None:
-        used = self._account["events"].item()
-        if used:
-            self._account["events"] = 0
-            self.journal.write(self._event_rows[:used], features, reason)
+        used, refused = self._account["events"].item(), self._account["refused"].item()
+        if used or refused:
+            self._account["events"] = self._account["refused"] = 0
+            self.journal.write(self._event_rows[:used], self._refused[:refused], features, reason)
 
     def _explain(self, side: int, tick: FeatureRow) -> str:
         strategy = self._by_factor

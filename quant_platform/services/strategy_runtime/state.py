@@ -33,6 +33,7 @@ ACCOUNT = np.dtype(
             np.int64,
         ),  # ns UTC at which the equity curve gets its next point; 0: nothing marked yet
         ("events", np.int64),  # rows used of the event block
+        ("refused", np.int64),  # rows used of the block of refused intents
         ("refusals", np.int64, (4,)),  # by Refusal
     ]
 )

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from quant_platform.domain.errors import StrategyError
+from quant_platform.domain.ticks import NS_PER_MINUTE, EnrichedBatch, TickBatch
+from quant_platform.services.strategy_runtime.runtime import STRETCH
 from quant_platform.services.strategy_runtime.strategies.momentum import Momentum
 from quant_platform.services.strategy_runtime.strategy import Features
 
@@ -136,6 +138,20 @@ def test_one_refusal_is_logged_a_symbol_reason_and_minute() -> None:
     logged = [(row.symbol, row.ts % 60_000_000_000 // 10**9) for row in rig.runtime.journal.story.refusals]
     assert logged == [("NSE_EQ:A", 0), ("NSE_EQ:B", 2), ("NSE_EQ:A", 0)]
     assert rig.orders == []
+
+
+def test_every_tick_of_a_long_batch_may_be_refused() -> None:
+    names = [f"S{n:03d}" for n in range(300)]
+    minutes = STRETCH // len(names) + 2
+    rig = Rig(symbols=dict.fromkeys(names, False))
+    one = rig.batch([T("09:30:00", 9_999_900, "buy", name) for name in names])
+    *columns, shown = (np.concatenate([column] * minutes) for column in (*one.ticks, *one[1:]))
+    raw = TickBatch._make(columns[: len(one.ticks)])
+    raw.ts[:] += np.repeat(np.arange(minutes), len(names)) * NS_PER_MINUTE
+    rig.runtime.on_ticks(EnrichedBatch(raw, *columns[len(one.ticks) :], shown))
+    assert rig.runtime.refusals == {"price_above_budget": raw.ts.size}
+    logged = [(row.ts, row.symbol, row.price) for row in rig.runtime.journal.story.refusals]
+    assert logged == [(ts, f"NSE_EQ:{names[symbol]}", 9_999_900) for ts, symbol in zip(raw.ts, raw.symbol, strict=True)]
 
 
 def test_the_eleventh_entry_is_refused_counting_those_that_pend() -> None:

@@ -35,7 +35,7 @@ PLACES = {name: place for place, name in enumerate(EVENT.names or ())}
 _KIND, _ORDER_NO, _SIDE, _TRIGGER, _ROW = (PLACES[name] for name in ("kind", "order_no", "side", "trigger", "row"))
 _REFUSALS = [refusal.label for refusal in Refusal]
 _TOLD = REFUSED_INTENT.names or ()
-_NONE_REFUSED = np.zeros(0, REFUSED_INTENT)
+NONE_REFUSED = np.zeros(0, REFUSED_INTENT)
 
 Explain = Callable[[int, FeatureRow], str]
 """``(side, tick) → reason`` of an order that a signal decided."""
@@ -207,11 +207,11 @@ class Journal:
     def write(
         self, events: EventRows, refused: NDArray[Any], features: Features | None = None, reason: str = ""
     ) -> None:
-        """Take what a stretch of a batch came to, in order; both blocks may be reused afterwards.
+        """Take what a stretch of a batch came to, in order.
 
         Args:
-            events: orders, fills and marks.
-            refused: intents, of :data:`~quant_platform.domain.orders.REFUSED_INTENT`.
+            events: orders, fills and marks; the block may be reused afterwards.
+            refused: intents, of :data:`~quant_platform.domain.orders.REFUSED_INTENT`; the array is the journal's.
             features: the batch that its rows refer to; None where ``reason`` explains its signals.
             reason: why, where the strategy has said it.
         """
@@ -224,7 +224,7 @@ class Journal:
                 features = _taken_out(features, events)  # the batch itself goes away
             if len(self._explained) < len(_SIDES):
                 self._try_to_explain(events, features)
-        self._pieces.append(_Piece(events, refused.copy(), features, reason))
+        self._pieces.append(_Piece(events, refused, features, reason))
         self._story = None
 
     def _look_at(self, events: EventRows) -> None:
@@ -259,7 +259,7 @@ class Journal:
         event = np.zeros(1, EVENT)
         event["kind"], event["ts"], event["symbol"] = MARKED, point.ts, -1
         event["cash"], event["equity"] = point.balance, point.equity
-        self.write(event_rows(event), _NONE_REFUSED)
+        self.write(event_rows(event), NONE_REFUSED)
 
     def clear(self) -> None:
         """Forget what happened, which is committed, but for the reasons of waiting orders."""

@@ -21,7 +21,7 @@ from quant_platform.domain.ticks import (
 )
 from quant_platform.ports.ledger_store import EquityRow, LedgerBlock, OpenPosition
 from quant_platform.services.strategy_runtime import loop, paper_exchange, risk
-from quant_platform.services.strategy_runtime.journal import Journal, event_rows
+from quant_platform.services.strategy_runtime.journal import NONE_REFUSED, Journal, event_rows
 from quant_platform.services.strategy_runtime.schema import TradingSettings
 from quant_platform.services.strategy_runtime.state import (
     ACCOUNT,
@@ -336,8 +336,12 @@ class StrategyRuntime:
     def _drain(self, features: Features | None = None, reason: str = "") -> None:
         used, refused = self._account["events"].item(), self._account["refused"].item()
         if used or refused:
-            self._account["events"] = self._account["refused"] = 0
-            self.journal.write(self._event_rows[:used], self._refused[:refused], features, reason)
+            self._account["events"] = 0
+            told = NONE_REFUSED
+            if refused:
+                self._account["refused"] = 0
+                told = self._refused[:refused].copy()
+            self.journal.write(self._event_rows[:used], told, features, reason)
 
     def _explain(self, side: int, tick: FeatureRow) -> str:
         strategy = self._by_factor

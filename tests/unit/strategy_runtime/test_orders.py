@@ -145,10 +145,9 @@ def test_every_tick_of_a_long_batch_may_be_refused() -> None:
     minutes = STRETCH // len(names) + 2
     rig = Rig(symbols=dict.fromkeys(names, False))
     one = rig.batch([T("09:30:00", 9_999_900, "buy", name) for name in names])
-    *columns, shown = (np.concatenate([column] * minutes) for column in (*one.ticks, *one[1:]))
-    raw = TickBatch._make(columns[: len(one.ticks)])
+    raw = TickBatch._make(np.concatenate([column] * minutes) for column in one.ticks)
     raw.ts[:] += np.repeat(np.arange(minutes), len(names)) * NS_PER_MINUTE
-    rig.runtime.on_ticks(EnrichedBatch(raw, *columns[len(one.ticks) :], shown))
+    rig.runtime.on_ticks(EnrichedBatch(raw, *(np.concatenate([column] * minutes) for column in one[1:])))
     assert rig.runtime.refusals == {"price_above_budget": raw.ts.size}
     logged = [(row.ts, row.symbol, row.price) for row in rig.runtime.journal.story.refusals]
     assert logged == [(ts, f"NSE_EQ:{names[symbol]}", 9_999_900) for ts, symbol in zip(raw.ts, raw.symbol, strict=True)]

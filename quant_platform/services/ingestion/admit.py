@@ -32,13 +32,14 @@ STATE = np.dtype(
         ("ts", np.int64),  # ns UTC of its last tick that was not late
         ("day", np.int64),  # that tick's IST date, days since the epoch
         ("seq", np.int64),  # its number within the date
-        ("ltp", np.int64),  # paise
+        ("ltp", np.int64),  # paise; this and the next two are of a tick from an earlier batch
         ("volume", np.int64),  # shares
         ("atp", np.float64),  # rupees
         ("row", np.int64),  # its row in the batch being judged, plus one; 0: from an earlier batch
     ]
 )
-"""The last tick of one symbol; its depth stands in an array beside it."""
+"""The last tick of one symbol; its depth stands in an array beside it. Of a tick of the batch being judged only stamp
+and row are here: what else it was hardly anybody asks, and the batch still knows."""
 STATE_BYTES = STATE.itemsize
 
 KIND = "ingestion/1"
@@ -62,13 +63,28 @@ class DayWindows(NamedTuple):
 
 
 @kernel
-def _same_depth(columns: Any, row: int, kept: Any, symbol: int, last_row: int) -> bool:
-    """Whether row's depth equals that of the symbol's last tick (in this batch, or kept from an earlier one)."""
+def _is_repeated(ticks: TickBatch, row: int, last: Any, kept: Any) -> bool:
+    """Whether a row equals its symbol's last tick (in this batch, or kept from an earlier one), stamps apart.
+
+    Args:
+        ticks: the batch.
+        row: which row.
+        last: record of :data:`STATE`.
+        kept: (4, levels) depth of the last tick of an earlier batch.
+    """
+    before = unsigned(last["row"] - 1)
+    in_batch = last["row"] > 0
+    if ticks.volume[row] != (ticks.volume[before] if in_batch else last["volume"]):  # first: it nearly always grows
+        return False
+    if ticks.ltp[row] != (ticks.ltp[before] if in_batch else last["ltp"]):
+        return False
+    if ticks.atp[row] != (ticks.atp[before] if in_batch else last["atp"]):
+        return False
+    depth = (ticks.bid_price, ticks.bid_qty, ticks.ask_price, ticks.ask_qty)
     for side in range(4):
-        column = columns[side]
+        column = depth[side]
         for level in range(column.shape[1]):
-            last = column[last_row - 1, level] if last_row > 0 else kept[symbol, side, level]
-            if column[row, level] != last:
+            if column[row, level] != (column[before, level] if in_batch else kept[side, level]):
                 return False
     return True
 
@@ -82,16 +98,6 @@ def _flag_of_time(ts: int, windows: Any, security_class: int) -> int:
 
 
 @kernel
-def _remember(last: Any, ts: int, ltp: int, volume: int, atp: float, row: int) -> None:
-    last["seen"] = 1
-    last["ts"] = ts
-    last["ltp"] = ltp
-    last["volume"] = volume
-    last["atp"] = atp
-    last["row"] = row + 1
-
-
-@kernel
 def _judge(
     state: Any, kept: Any, classes: Any, day: DayWindows, ticks: TickBatch, start: int, duplicate: Any
 ) -> tuple[int, int, int]:
@@ -100,7 +106,6 @@ def _judge(
     Returns:
         Position of that row, or the number of rows; late rows; duplicates.
     """
-    depth = (ticks.bid_price, ticks.bid_qty, ticks.ask_price, ticks.ask_qty)
     date = (day.start + IST_OFFSET_NS) // NS_PER_DAY
     late = duplicates = 0
     opened = max(day.windows[0, 0, 0], day.windows[1, 0, 0])
@@ -116,14 +121,12 @@ def _judge(
             return i, late, duplicates
         symbol = unsigned(ticks.symbol[i])
         last = state[symbol]
-        ltp, volume, atp = integer(ticks.ltp[i]), integer(ticks.volume[i]), ticks.atp[i]
-        duplicate[i] = False
-        in_order = last["seen"] == 1 and ticks.flags[i] & LATE == 0  # a stored late row has its verdict
-        if in_order and ts == last["ts"] and ltp == last["ltp"] and volume == last["volume"]:
-            duplicate[i] = atp == last["atp"] and _same_depth(depth, i, kept, symbol, last["row"])
-            if duplicate[i]:
-                duplicates += 1
-                continue
+        # A stored late row has its verdict.
+        in_order = last["seen"] == 1 and ticks.flags[i] & LATE == 0
+        duplicate[i] = in_order and ts == last["ts"] and _is_repeated(ticks, i, last, kept[symbol])
+        if duplicate[i]:
+            duplicates += 1
+            continue
         if last["day"] < date:
             last["day"] = date
             last["seq"] = 0
@@ -137,25 +140,36 @@ def _judge(
             flags |= LATE
         ticks.flags[i] = flags
         if flags & LATE == 0:
-            _remember(last, ts, ltp, volume, atp, i)
+            last["seen"] = 1
+            last["ts"] = ts
+            last["row"] = row + 1
         else:
             late += 1
     return ticks.ts.size, late, duplicates
 
 
 @kernel
-def _keep_depth(state: Any, kept: Any, ticks: TickBatch) -> None:
-    """Copy the depth of every symbol's last row out of the batch, which is about to go away."""
+def _keep(state: Any, kept: Any, ticks: TickBatch) -> None:
+    """Copy every symbol's last row out of the batch, which is about to go away."""
     depth = (ticks.bid_price, ticks.bid_qty, ticks.ask_price, ticks.ask_qty)
     by_symbol = state.size < ticks.ts.size  # the shorter of two ways to every symbol's last row
     count = state.size if by_symbol else ticks.ts.size
     for k in range(count):
         if by_symbol and k + AHEAD < count:  # these rows lie all over the batch
-            prefetch_levels(depth, state[k + AHEAD]["row"] - 1)
+            there = state[k + AHEAD]["row"] - 1
+            prefetch_levels(depth, there)
+            if there >= 0:
+                prefetch(ticks.ltp, there, ticks.ltp.itemsize)
+                prefetch(ticks.volume, there, ticks.volume.itemsize)
+                prefetch(ticks.atp, there, ticks.atp.itemsize)
         symbol = k if by_symbol else integer(ticks.symbol[k])
         row = state[symbol]["row"] - 1
         if row >= 0:
-            state[symbol]["row"] = 0
+            last = state[symbol]
+            last["row"] = 0
+            last["ltp"] = ticks.ltp[row]
+            last["volume"] = ticks.volume[row]
+            last["atp"] = ticks.atp[row]
             for side in range(4):
                 for level in range(depth[side].shape[1]):
                     kept[symbol, side, level] = depth[side][row, level]
@@ -169,7 +183,7 @@ def _admit(
     bid_price: Any, bid_qty: Any, ask_price: Any, ask_qty: Any,
     start: int, duplicate: Any,
 ) -> tuple[int, int, int]:  # fmt: skip
-    """As :func:`_judge`; after the last row the depth is kept.
+    """As :func:`_judge`; after the last row what was last is kept.
 
     The columns come one by one: a named tuple costs a call more than the work on a tick.
     """
@@ -177,7 +191,7 @@ def _admit(
     day = DayWindows(day_start, day_end, windows)
     stopped, late, duplicates = _judge(state, kept, classes, day, ticks, start, duplicate)
     if stopped == ts.size:
-        _keep_depth(state, kept, ticks)
+        _keep(state, kept, ticks)
     return stopped, late, duplicates
 
 

@@ -16,7 +16,9 @@ from quant_platform.hosts.servers.server import ADDRESS, Place
 
 _UNNOTED = "4.3.1"
 """The version that formatted data beside which none is noted."""
-_HEAP = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
+_JAVA = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true")
+_SHORT_LIVED = "-XX:TieredStopAtLevel=1"
+"""Java's first compiler alone: a tool is over before the second one's code is worth its making. A broker is not."""
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -66,8 +68,8 @@ class Kafka:
         Raises:
             UnavailableError: a later version made the data, which an earlier one cannot read.
         """
-        run = [str(java()), *_HEAP, "-cp", f"{jars('kafka')}/*"]
-        run.insert(1, f"-Dlog4j2.configurationFile={NATIVE / 'kafka-log4j2.properties'}")
+        logging = f"-Dlog4j2.configurationFile={NATIVE / 'kafka-log4j2.properties'}"
+        run = [str(java()), logging, *_JAVA, "-cp", f"{jars('kafka')}/*"]
         properties = place.folder / "server.properties"
         properties.write_text(_PROPERTIES.format(address=ADDRESS, data=place.data, **place.ports), "utf-8")
         formatted_by = place.folder / "formatted-by"
@@ -104,5 +106,6 @@ def _format(run: list[str], properties: Path, data: Path) -> None:
     shutil.rmtree(data, ignore_errors=True)
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     # One in 64 begins with a dash, and would be taken for an option if it stood by itself.
-    command = [*run, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "--config", str(properties)]
+    tool = [run[0], _SHORT_LIVED, *run[1:], "kafka.tools.StorageTool", "format"]
+    command = [*tool, f"--cluster-id={cluster}", "--config", str(properties)]
     run_or_explain(command, f"Kafka could not format {data}", "look at the disk's space and rights")

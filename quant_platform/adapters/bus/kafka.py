@@ -31,6 +31,7 @@ _NO_LEADER_YET = frozenset(
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError._NOENT,  # so the client says that no partition has one
     }
 )
 """So a topic that was just made, or a broker that was just started, answers for a moment."""

@@ -1,7 +1,9 @@
 """The message bus: records read in order, and written so that nothing is acknowledged before it is durable."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from functools import partial
+from itertools import repeat
+from typing import Any, NamedTuple, Protocol, Self, overload
 
 from quant_platform.domain.topics import Topic
 
@@ -21,6 +23,75 @@ class Record(NamedTuple):
     value: bytes
 
 
+class Head(NamedTuple):
+    """What the headers of a record say; see :class:`Record`."""
+
+    kind: str
+    schema: int
+
+
+class Records(Sequence[Record]):
+    """Records of one topic as columns, each partition's in order; who goes through them, or asks for one, gets objects.
+
+    To make an object of each costs more than all else about a record, and where most are ticks hardly any is looked at.
+
+    Args:
+        topic: theirs.
+        partitions: of each.
+        offsets: of each.
+        heads: of each; those that are alike may be one object.
+        keys: of each.
+        values: of each.
+    """
+
+    __slots__ = ("heads", "keys", "offsets", "partitions", "topic", "values")
+
+    def __init__(
+        self,
+        topic: str,
+        partitions: Sequence[int] = (),
+        offsets: Sequence[int] = (),
+        heads: Sequence[Head] = (),
+        keys: Sequence[str] = (),
+        values: Sequence[bytes] = (),
+    ) -> None:
+        self.topic = topic
+        self.partitions = partitions
+        self.offsets = offsets
+        self.heads = heads
+        self.keys = keys
+        self.values = values
+
+    @classmethod
+    def of(cls, topic: str, records: Iterable[Record]) -> Self:
+        """The columns of records that are objects already."""
+        rows = [(each.partition, each.offset, Head(each.kind, each.schema), each.key, each.value) for each in records]
+        return cls(topic, *map(list, zip(*rows, strict=True)))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @overload
+    def __getitem__(self, place: int) -> Record: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Self: ...
+
+    def __getitem__(self, place: int | slice) -> Record | Self:
+        columns: tuple[Sequence[Any], ...] = (self.partitions, self.offsets, self.heads, self.keys, self.values)
+        if isinstance(place, slice):
+            return type(self)(self.topic, *(column[place] for column in columns))
+        partition, offset, head, key, value = (column[place] for column in columns)
+        return Record(self.topic, partition, offset, head.kind, head.schema, key, value)
+
+    def __iter__(self) -> Iterator[Record]:
+        if not self.values:
+            return iter(())
+        kinds, schemas = zip(*self.heads, strict=True)
+        rows = zip(repeat(self.topic), self.partitions, self.offsets, kinds, schemas, self.keys, self.values)
+        return map(partial(tuple.__new__, Record), rows)  # at half the price of calling it
+
+
 class Source(NamedTuple):
     """A group and what it reads."""
 
@@ -31,7 +102,7 @@ class Source(NamedTuple):
 class RecordReader(Protocol):
     """Reads what is committed (never what an open or dropped transaction holds)."""
 
-    def poll(self, most: int, timeout_s: float, company_s: float | None = None) -> Sequence[Record]:
+    def poll(self, most: int, timeout_s: float, company_s: float | None = None) -> Records:
         """The next records, each partition's in order; empty where none came in time.
 
         What a group gives to another reader meanwhile is not among them.

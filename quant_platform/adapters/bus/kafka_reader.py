@@ -9,12 +9,12 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, LOG, named, not_there, unavailable
 from quant_platform.domain.errors import DataError, UnavailableError
-from quant_platform.ports.bus import Offsets, OnAssigned, Record
+from quant_platform.ports.bus import Head, Offsets, OnAssigned, Record, Records
 
 _MAX_POLL_MS = 60_000
 """As long as a loop may take for a turn. Until then a member that does not turn holds up the others of its group."""
 _PIECE = 1000
-"""Messages that become records at a time: as objects of the client they are large, and more of them fill the caches."""
+"""Messages that become columns at a time: as objects of the client they are large, and more of them fill the caches."""
 _BATCH = 10_000
 _HISTORY_WAIT_S = 0.02
 _SILENT_FOR_S = 5.0
@@ -64,8 +64,7 @@ class KafkaReader:
         self._heard_at = time.monotonic()
         self._fatal: KafkaError | None = None  # that the client does not come back from
         self._unproven: frozenset[int] = frozenset()  # partitions that nobody but us said are there
-        self._records = RecordsOf()
-        self._found: list[Record] = []  # in the poll that is under way
+        self._found = Columns(topic)  # of the poll that is under way
         client = {"bootstrap.servers": servers, "error_cb": self._on_error, "logger": LOG}
         self.consumer = Consumer({**client, **_CONSUMER, **config})
 
@@ -122,7 +121,7 @@ class KafkaReader:
         )
         return reader
 
-    def poll(self, most: int, timeout_s: float, company_s: float | None = None) -> Sequence[Record]:
+    def poll(self, most: int, timeout_s: float, company_s: float | None = None) -> Records:
         """The next records; see :class:`~quant_platform.ports.bus.RecordReader`."""
         self._found.clear()
         if company_s is None:
@@ -136,7 +135,7 @@ class KafkaReader:
         else:
             self._prove_partitions()
             self._look_after_trouble()
-        return tuple(self._found)
+        return self._found.taken()
 
     def _find(self, most: int, timeout_s: float) -> None:
         """Fill up what was found to ``most`` records; a new sharing of the group's partitions empties it meanwhile."""
@@ -145,10 +144,9 @@ class KafkaReader:
             asked = min(_PIECE, most - len(self._found))
             with named(self._servers):
                 messages = self.consumer.consume(asked, max(give_up - time.monotonic(), 0.0))
-            for message in messages:
-                if message.error() is not None:
-                    self._refuse(message)
-            self._found += self._records(messages)
+            if any(map(Message.error, messages)):
+                self._refuse(next(message for message in messages if message.error() is not None))
+            self._found.add(messages)
             if len(messages) < asked:
                 break
 
@@ -246,20 +244,22 @@ def history(servers: str, topic: str, start: Mapping[int, int], ends: Mapping[in
         return
     reader = KafkaReader(servers, topic, {"group.id": f"history of {topic}", "enable.partition.eof": True})
     consumer = reader.consumer
-    records_of = RecordsOf()
+    found = Columns(topic)
     try:
         consumer.assign([TopicPartition(topic, partition, start[partition]) for partition in under_way])
         give_up = time.monotonic() + ASK_WITHIN_S
         while under_way:
             with named(servers):
                 messages = consumer.consume(_BATCH, _HISTORY_WAIT_S)
+            found.add([message for message in messages if message.error() is None])
+            yield from found.taken()
             for message in messages:
                 error = message.error()
                 if error is None:
-                    yield from records_of([message])
-                elif error.code() != KafkaError._PARTITION_EOF:
+                    continue
+                if error.code() != KafkaError._PARTITION_EOF:
                     raise unavailable(f"topic {topic} cannot be read", error, servers)
-                elif (message.offset() or 0) >= under_way.get(message.partition() or 0, 0):
+                if (message.offset() or 0) >= under_way.get(message.partition() or 0, 0):
                     under_way.pop(message.partition() or 0, None)
             if messages:
                 give_up = time.monotonic() + ASK_WITHIN_S
@@ -293,52 +293,68 @@ def places(offsets: Offsets) -> list[TopicPartition]:
     return [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
 
 
-class RecordsOf:
-    """Makes records of messages. What is alike in nearly all of them is read once: headers, and symbols as keys."""
+class Columns:
+    """Gathers messages as columns. What is alike in nearly all of them is read once: headers, and symbols as keys.
 
-    def __init__(self) -> None:
+    Args:
+        topic: of all messages.
+    """
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
         self._headers: Any = None
-        self._kind = ""
-        self._schema = 0
-        self._keys: dict[Any, str] = {}
+        self._head = Head("", 0)
+        self._keys = _Keys()
+        self.clear()
 
-    def __call__(self, messages: Sequence[Message]) -> list[Record]:
-        """The messages, none of which is an error, as they stand in their topic."""
-        found: list[Record] = []
-        keys, new = self._keys, tuple.__new__
-        for message in messages:
-            headers = message.headers()
-            if headers != self._headers:
-                self._read(headers)
-            key: Any = message.key()
-            text = keys.get(key)
-            if text is None:
-                text = self._text_of(key)
-            content = (
-                message.topic() or "",
-                message.partition() or 0,
-                message.offset() or 0,
-                self._kind,
-                self._schema,
-                text,
-                message.value() or b"",
-            )
-            found.append(new(Record, content))  # at half the price of calling it by its fields
-        return found
+    def __len__(self) -> int:
+        return len(self._values)
 
-    def _read(self, headers: Any) -> None:
-        """Remember what a list of pairs, or None, says."""
-        self._headers, self._kind, self._schema = headers, "", 0
-        for name, value in headers or ():
-            if name == "kind":
-                self._kind = _text(value)
-            elif name == "schema":
-                self._schema = int(_text(value)) if _text(value).isdigit() else 0
+    def clear(self) -> None:
+        """Forget what was gathered."""
+        self._partitions: list[Any] = []
+        self._offsets: list[Any] = []
+        self._heads: list[Head] = []
+        self._texts: list[str] = []
+        self._values: list[Any] = []
 
-    def _text_of(self, key: Any) -> str:
+    def add(self, messages: Sequence[Message]) -> None:
+        """Messages, none of which is an error, as they stand in their topic."""
+        # To map a method costs half of calling it.
+        self._partitions += map(Message.partition, messages)
+        self._offsets += map(Message.offset, messages)
+        self._heads += [
+            self._head if headers == self._headers else self._read(headers)
+            for headers in map(Message.headers, messages)
+        ]
         if len(self._keys) >= _MOST_KEYS:
             self._keys.clear()
-        text = self._keys[key] = _text(key)
+        self._texts += map(self._keys.__getitem__, map(Message.key, messages))
+        self._values += [value or b"" for value in map(Message.value, messages)]
+
+    def taken(self) -> Records:
+        """What was gathered, which is forgotten here."""
+        found = Records(self._topic, self._partitions, self._offsets, self._heads, self._texts, self._values)
+        self.clear()
+        return found
+
+    def _read(self, headers: Any) -> Head:
+        """What a list of pairs, or None, says."""
+        kind, schema = "", 0
+        for name, value in headers or ():
+            if name == "kind":
+                kind = _text(value)
+            elif name == "schema":
+                schema = int(_text(value)) if _text(value).isdigit() else 0
+        self._headers, self._head = headers, Head(kind, schema)
+        return self._head
+
+
+class _Keys(dict[Any, str]):
+    """Key as it came → as text."""
+
+    def __missing__(self, key: bytes | str | None) -> str:
+        text = self[key] = _text(key)
         return text
 
 

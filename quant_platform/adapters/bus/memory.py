@@ -13,6 +13,7 @@ from quant_platform.ports.bus import (
     OnAssigned,
     Record,
     RecordReader,
+    Records,
     RecordWriter,
     Source,
     TransactionalWriter,
@@ -154,7 +155,7 @@ class _MemoryReader:
         self._places = dict(start)
         self._held: Set[int] = frozenset()
 
-    def poll(self, most: int, timeout_s: float, company_s: float | None = None) -> Sequence[Record]:
+    def poll(self, most: int, timeout_s: float, company_s: float | None = None) -> Records:
         partitions = self._bus.records_of(self._topic)
         found: list[Record] = []
         for number in sorted(self._places.keys() - self._held):
@@ -170,7 +171,7 @@ class _MemoryReader:
             taken = partitions[number][place : place + most - len(found)]
             self._places[number] = place + len(taken)
             found += taken
-        return found
+        return Records.of(self._topic, found)
 
     def hold(self, partitions: Set[int]) -> None:
         self._held = frozenset(partitions)
@@ -190,7 +191,7 @@ class _MemoryGroupReader(_MemoryReader):
         self._member = member
         self._on_assigned = on_assigned
 
-    def poll(self, most: int, timeout_s: float, company_s: float | None = None) -> Sequence[Record]:
+    def poll(self, most: int, timeout_s: float, company_s: float | None = None) -> Records:
         self._take_share()
         return super().poll(most, timeout_s, company_s)
 

@@ -1,6 +1,6 @@
 """Enriched ticks off the bus as columns; whatever comes among them, or is written in another way, record by record."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import compress
 from typing import NamedTuple
 
@@ -12,7 +12,9 @@ from quant_platform.domain.records import TICK, FeaturesRecord, Reader
 from quant_platform.domain.topics import SCHEMA_VERSION
 from quant_platform.hosts.distributed.intake import FIRST_NS, DeadLetters, Intake, Read
 from quant_platform.hosts.health import Health
-from quant_platform.ports.bus import Record
+from quant_platform.ports.bus import Head, Records
+
+_OURS = Head(TICK, SCHEMA_VERSION)
 
 
 class EnrichedRead(NamedTuple):
@@ -41,10 +43,10 @@ class EnrichedIntake:
         """The symbols by the numbers that columns name them by."""
         return self._known.names
 
-    def read(self, records: Sequence[Record]) -> EnrichedRead:
+    def read(self, records: Records) -> EnrichedRead:
         """Every record, as a row or as it is; those that cannot be read go to the dead letters."""
-        may_be = [record.kind == TICK and record.schema == SCHEMA_VERSION for record in records]
-        columns, is_read = read_enriched([record.value for record in compress(records, may_be)], self._known)
+        may_be = [head == _OURS for head in records.heads]
+        columns, is_read = read_enriched(list(compress(records.values, may_be)), self._known)
         is_read &= columns.ts >= FIRST_NS
         is_tick = np.array(may_be, np.bool_)
         row_of = np.cumsum(is_tick) - 1

@@ -22,7 +22,7 @@ from quant_platform.hosts.options import ServiceOptions
 from quant_platform.hosts.strategies import load_strategy
 from quant_platform.hosts.warm import warm_kernels
 from quant_platform.hosts.warm_readers import warm_readers
-from quant_platform.ports.bus import Bus, GroupReader, Record, Source, TransactionalWriter
+from quant_platform.ports.bus import Bus, GroupReader, Record, Records, Source, TransactionalWriter
 from quant_platform.services.feature_engine.engine import FeatureEngine
 
 NAME = "feature_engine"
@@ -90,7 +90,7 @@ class FeatureEngineService:
         self._depth = depth
         self._written = health.written.labels(ENRICHED_TICKS.name)
         self._closing: list[Callable[[], None]] = []
-        self._records: Sequence[Record] = ()
+        self._records = Records(EQUITY_TICKS.name)
 
     def open(self) -> None:
         """Drop what an earlier process of this instance left open, and join the group."""
@@ -147,7 +147,7 @@ class FeatureEngineService:
             self._engine.take_over(self._table.add(symbol), state)
         _log.info("partitions taken over", partitions=sorted(partitions), symbols=len(self._table))
 
-    def _take(self, records: Sequence[Record]) -> None:
+    def _take(self, records: Records) -> None:
         entries = [entry for entry in self._intake.read(records) if entry.content is not None]
         depth = self._intake.depth
         for is_bar, run in groupby(entries, key=_is_bar):

@@ -26,7 +26,7 @@ from quant_platform.domain.records import (
 from quant_platform.domain.session import midnight_ns
 from quant_platform.domain.topics import SCHEMA_VERSION
 from quant_platform.hosts.health import Health
-from quant_platform.ports.bus import GroupReader, Offsets, Record, RecordReader
+from quant_platform.ports.bus import GroupReader, Offsets, Record, RecordReader, Records
 
 IDLE_S = 0.05
 """How long to wait for a first record."""
@@ -165,7 +165,7 @@ class Intake:
         return f"kind {record.kind!r} is not known: this topic carries {', '.join(self._readers)}"
 
 
-def take(reader: GroupReader | RecordReader, most: int, before: int) -> Sequence[Record]:
+def take(reader: GroupReader | RecordReader, most: int, before: int) -> Records:
     """The next records, as soon as there is one: whoever asks for many waits for many, and an order waits with them.
 
     Args:
@@ -176,13 +176,13 @@ def take(reader: GroupReader | RecordReader, most: int, before: int) -> Sequence
     return reader.poll(most, IDLE_S, COMPANY_S if before < MANY else MANY_S)
 
 
-def following(records: Sequence[Record]) -> Offsets:
+def following(records: Records) -> Offsets:
     """Where reading goes on after these records."""
-    last = {record.partition: record for record in records}
-    return {(record.topic, partition): record.offset + 1 for partition, record in last.items()}
+    last = dict(zip(records.partitions, records.offsets, strict=True))
+    return {(records.topic, partition): offset + 1 for partition, offset in last.items()}
 
 
-def count_read(records: Sequence[Record], health: Health) -> None:
-    """Count what one reader read, which is all of one topic."""
+def count_read(records: Records, health: Health) -> None:
+    """Count what one reader read."""
     if records:
-        health.read.labels(records[0].topic).inc(len(records))
+        health.read.labels(records.topic).inc(len(records))

@@ -27,7 +27,7 @@ from quant_platform.hosts.distributed.intake import Intake, count_read
 from quant_platform.hosts.health import Health
 from quant_platform.hosts.options import ServiceOptions
 from quant_platform.hosts.warm_readers import warm_readers
-from quant_platform.ports.bus import Bus, GroupReader, Offsets, Record, Source, TransactionalWriter
+from quant_platform.ports.bus import Bus, GroupReader, Offsets, Record, Records, Source, TransactionalWriter
 from quant_platform.ports.series_store import CANDLES_1M, OPTION_GREEKS, TICKS, SeriesWriter, Table
 from quant_platform.services.market_persistor.rows import candle_rows, greeks_rows, tick_rows
 
@@ -216,7 +216,7 @@ class MarketPersistorService:
         while self._closing:
             self._closing.pop()()
 
-    def _read(self, inlet: "_Inlet", records: Sequence[Record]) -> None:
+    def _read(self, inlet: "_Inlet", records: Records) -> None:
         self._rows += inlet.rows_of(records)
         if len(self._rows) >= WRITTEN_PIECES:
             self._have_written()
@@ -305,7 +305,7 @@ class _Inlet:
     """
 
     def __init__(self, bus: Bus, source: Input, instance: str, health: Health) -> None:
-        self.records: Sequence[Record] = ()  # taken last
+        self.records = Records(source.topic.name)  # taken last
         self.taken = 0
         """Records of this turn."""
         self.dead_letters: list[tuple[Record, str]] = []  # that wait for the commit of their turn
@@ -335,14 +335,14 @@ class _Inlet:
         Raises:
             UnavailableError: Kafka cannot be reached, or part of what was taken may be another instance's by now.
         """
-        self.records = self.reader.poll(most, wait_s) if most else ()
+        self.records = self.reader.poll(most, wait_s) if most else self.records[:0]
         if self._is_interrupted:
             raise UnavailableError("the partitions were shared out anew amid a flush", "nothing: they are read again")
         self.taken += len(self.records)
         self._read += len(self.records)
         count_read(self.records, self._health)
 
-    def rows_of(self, records: Sequence[Record]) -> list[_Rows]:
+    def rows_of(self, records: Records) -> list[_Rows]:
         """The rows that records make; those that cannot be rows are set aside."""
         if not records:
             return []

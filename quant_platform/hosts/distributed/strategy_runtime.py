@@ -38,7 +38,7 @@ from quant_platform.hosts.results import percentiles_us
 from quant_platform.hosts.strategies import load_strategy
 from quant_platform.hosts.warm import warm_kernels
 from quant_platform.hosts.warm_readers import warm_readers
-from quant_platform.ports.bus import Bus, Record, RecordReader, RecordWriter
+from quant_platform.ports.bus import Bus, RecordReader, Records, RecordWriter
 from quant_platform.ports.ledger_store import OutboxRow, RunRequest, RunStart, RunSummary
 from quant_platform.protocol.upstox.paths import API_HOST
 from quant_platform.services.strategy_runtime.runtime import StrategyRuntime
@@ -174,7 +174,7 @@ class StrategyRuntimeService:
         self._on_over = on_over
         self._stop = stop
         self._closing: list[Callable[[], None]] = []
-        self._records: Sequence[Record] = ()
+        self._records = Records(ENRICHED_TICKS.name)
         self._orders = health.counter("quant_runtime_orders_total", "Approved orders", "side")
         self._refusals = health.counter("quant_runtime_refusals_total", "Logged refusals", "reason")
         self._positions = health.gauge("quant_runtime_open_positions", "Open positions")
@@ -224,7 +224,7 @@ class StrategyRuntimeService:
         for start in range(0, len(self._records), PIECE):
             records = self._records[start : start + PIECE]
             columns, which, others = self._intake.read(records)
-            places = [(record.partition, record.offset) for record in records]
+            places = list(zip(records.partitions, records.offsets, strict=True))
             ticks = Ticks(columns, self._intake.names, which)
             self._stream.add(places, ticks, [content for _, content in others])
         live = self._plan.live

@@ -20,6 +20,7 @@ class Refusal(IntEnum):
     PRICE_ABOVE_BUDGET = 1
     MAX_POSITIONS = 2
     INSUFFICIENT_CASH = 3
+    HALTED = 4
 
     @property
     def label(self) -> str:
@@ -33,6 +34,7 @@ class Trigger(IntEnum):
     SIGNAL = 0
     STOP = 1
     SQUARE_OFF = 2
+    COMMAND = 3
 
 
 class OrderState(IntEnum):

@@ -7,6 +7,7 @@ from datetime import time as clock_time
 
 import numpy as np
 
+from quant_platform.domain.commands import Halt
 from quant_platform.domain.depth_levels import price_levels, quantity_levels
 from quant_platform.domain.instruments import SymbolTable
 from quant_platform.domain.money import PAISE_PER_RUPEE
@@ -64,6 +65,7 @@ def warm_kernels() -> int:
     runtime.on_ticks(features.on_ticks(admission.on_ticks(ticks).ticks))
     if session is not None:
         runtime.on_clock(session.last_close_ns)
+    runtime.obey(Halt.OUT, int(ticks.ts[-1]))
     return runtime.orders
 
 

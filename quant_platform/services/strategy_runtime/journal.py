@@ -23,9 +23,14 @@ from quant_platform.services.strategy_runtime.strategy import FeatureRow, Featur
 
 STOP_REASON = "stop"
 SQUARE_OFF_REASON = "square-off"
+COMMAND_REASON = "squared off by command"
 ACCEPTED, FILLED, CANCELLED, REFUSED, MARKED = map(int, EventKind)
 SIGNAL = int(Trigger.SIGNAL)
-_TIMED = {int(Trigger.STOP): STOP_REASON, int(Trigger.SQUARE_OFF): SQUARE_OFF_REASON}
+_UNSIGNALLED = {
+    int(Trigger.STOP): STOP_REASON,
+    int(Trigger.SQUARE_OFF): SQUARE_OFF_REASON,
+    int(Trigger.COMMAND): COMMAND_REASON,
+}
 _UNFILLED = {CANCELLED: OrderState.CANCELLED.label, REFUSED: OrderState.REFUSED_AT_FILL.label}
 _SIDES = (BUY, SELL)
 _FEW = 8
@@ -123,7 +128,7 @@ class Story:
         """Of every order that waited or was approved, by number."""
         signalled = self._signals()
         numbers = _rows(self._events(ACCEPTED), "order_no", "trigger")
-        return self._carried | {no: _TIMED.get(trigger) or next(signalled) for no, trigger in numbers}
+        return self._carried | {no: _UNSIGNALLED.get(trigger) or next(signalled) for no, trigger in numbers}
 
     def _signals(self) -> Iterator[str]:
         """Reasons of the orders that signals decided, in order."""

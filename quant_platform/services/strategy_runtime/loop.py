@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from quant_platform.domain.charges import ChargeRates, total_charges
+from quant_platform.domain.charges import total_charges
 from quant_platform.domain.orders import BUY, SELL, EventKind, Fill, Intent, Refusal, Trigger
 from quant_platform.domain.prefetch import prefetch, ticks_ahead
 from quant_platform.domain.ticks import NOT_FED, NS_PER_MINUTE, integer, unsigned
@@ -68,8 +68,8 @@ def _note_order(account: Any, position: Any, events: Any, kind: int, ts: int, sy
 def _refuse(account: Any, position: Any, refused: Any, refusal: int, intent: Intent) -> None:
     """Count a refusal; one a symbol, kind and minute is told of."""
     account["refusals"][refusal] += 1
-    if intent.ts >= position["refused_until"][refusal]:
-        position["refused_until"][refusal] = (intent.ts // NS_PER_MINUTE + 1) * NS_PER_MINUTE
+    if intent.ts >= position["refused_until"][refusal - 1]:
+        position["refused_until"][refusal - 1] = (intent.ts // NS_PER_MINUTE + 1) * NS_PER_MINUTE
         told = refused[account["refused"]]
         account["refused"] += 1
         told["ts"] = intent.ts
@@ -113,14 +113,20 @@ def _order_exit(account: Any, position: Any, events: Any, intent: Intent, row: i
 
 
 @kernel
-def _square_off(account: Any, position: Any, events: Any, ts: int, symbol: int) -> None:
-    """Cancel a pending entry; give a position its sell order."""
+def cancel_entry(account: Any, position: Any, events: Any, ts: int, symbol: int) -> None:
+    """Give up the symbol's pending order where it is an entry."""
     if position["side"] == BUY:
         _note_order(account, position, events, CANCELLED, ts, symbol, BY_TIMER)
         account["slots"] -= 1
         paper_exchange.release(account, position)
+
+
+@kernel
+def square_off(account: Any, position: Any, events: Any, ts: int, symbol: int, trigger: int) -> None:
+    """Cancel a pending entry; give a position its sell order."""
+    cancel_entry(account, position, events, ts, symbol)
     if position["quantity"] > 0 and position["side"] == 0:
-        intent = Intent(ts, symbol, SELL, position["ltp"], SQUARE_OFF)
+        intent = Intent(ts, symbol, SELL, position["ltp"], trigger)
         _order_exit(account, position, events, intent, BY_TIMER)
 
 
@@ -134,7 +140,7 @@ def _close_out(account: Any, position: Any, events: Any, times: SessionTimes, ts
 
 
 @kernel
-def _mark_minute(account: Any, events: Any, ts: int) -> None:
+def mark_minute(account: Any, events: Any, ts: int) -> None:
     """Before the first tick or timer of a minute does anything: the equity curve's point of the minute before."""
     if ts >= account["minute_end"]:
         if account["minute_end"] != 0:
@@ -147,14 +153,14 @@ def _fire(account: Any, positions: Any, events: Any, order: Any, classes: Any, t
     """Square-offs and closes due up to ``until``, by time and then by symbol."""
     while account["next_timer"] <= until:
         now = account["next_timer"]
-        _mark_minute(account, events, now)
+        mark_minute(account, events, now)
         for k in range(order.size):
             symbol = order[k]
             position = positions[symbol]
             if position["side"] == 0 and position["quantity"] == 0:
                 continue
             if times.square_off[classes[symbol]] == now:
-                _square_off(account, position, events, now, symbol)
+                square_off(account, position, events, now, symbol, SQUARE_OFF)
             if times.close[classes[symbol]] == now:
                 _close_out(account, position, events, times, now, symbol)
         upcoming = NEVER
@@ -238,31 +244,6 @@ def _mark(account: Any, position: Any, ltp: int) -> None:
 
 
 @kernel
-def _limits_in(rules: Any) -> Limits:
-    """The limits of a record of :data:`RULES`."""
-    return Limits(
-        rules["position_size_bps"],
-        rules["max_positions"],
-        rules["risk_per_trade_bps"],
-        rules["latency_ns"],
-        rules["slippage_bps"],
-        rules["depth"] != 0,
-    )
-
-
-@kernel
-def _times_in(rules: Any) -> SessionTimes:
-    """The session times of a record of :data:`RULES`."""
-    square_off, close, until, rates = rules["square_off"], rules["close"], rules["entry_until"], rules["rates"]
-    return SessionTimes(
-        (square_off[0], square_off[1]),
-        (close[0], close[1]),
-        (until[0], until[1]),
-        ChargeRates(rates[0], rates[1], rates[2], rates[3], rates[4], rates[5], rates[6], rates[7]),
-    )
-
-
-@kernel
 def _next_due(account: Any) -> int:
     """When something happens next that is not for a tick to bring about: a timer, a minute's end, the session's."""
     return min(account["next_timer"], account["minute_end"], account["day_end"])
@@ -304,7 +285,7 @@ def _process(
                 return i
             if settle:
                 _fire(account, positions, events, order, classes, times, ts)
-                _mark_minute(account, events, ts)
+                mark_minute(account, events, ts)
                 due = _next_due(account)
         symbol = unsigned(tape.symbol[i])
         position = positions[symbol]
@@ -337,7 +318,7 @@ def fire_timers(accounts: Any, positions: Any, events: Any, order: Any, classes:
         rules: one of :data:`~.state.RULES`.
         until: ns UTC.
     """
-    _fire(accounts[0], positions, events, order, classes, _times_in(rules[0]), until)
+    _fire(accounts[0], positions, events, order, classes, paper_exchange.times_in(rules[0]), until)
 
 
 @kernel
@@ -387,7 +368,7 @@ def process(  # noqa: D417 - the rest is named in one line
         tape_ts, tape_symbol, tape_ltp, tape_flags, tape_has_depth, bid_price, bid_qty, ask_price, ask_qty, enter, leave
     )
     standing = Depth(standing_bid_price, standing_bid_qty, standing_ask_price, standing_ask_qty)
-    limits, times = _limits_in(rules[0]), _times_in(rules[0])
+    limits, times = paper_exchange.limits_in(rules[0]), paper_exchange.times_in(rules[0])
     account = accounts[0]
     return _process(
         account, positions, events, refused, order, classes, limits, times, standing, tape, start, stop, settle, decide

@@ -1,8 +1,9 @@
-"""Risk: the only maker of Approved. Sizing, limits and cash, in the order of the trading rules."""
+"""Risk: the only maker of Approved. The halt, then sizing, limits and cash, in the order of the trading rules."""
 
 from typing import Any
 
 from quant_platform.domain.charges import ChargeRates, total_charges
+from quant_platform.domain.commands import Halt
 from quant_platform.domain.orders import BUY, SELL, Approved, Intent, Refusal
 from quant_platform.kernel import kernel
 from quant_platform.services.strategy_runtime.state import Limits
@@ -11,6 +12,8 @@ NOTHING = 0
 PRICE_ABOVE_BUDGET = int(Refusal.PRICE_ABOVE_BUDGET)
 MAX_POSITIONS = int(Refusal.MAX_POSITIONS)
 INSUFFICIENT_CASH = int(Refusal.INSUFFICIENT_CASH)
+HALTED = int(Refusal.HALTED)
+NO_HALT = int(Halt.NONE)
 
 
 @kernel
@@ -24,7 +27,7 @@ def start_session(account: Any, limits: Limits) -> None:
 
 @kernel
 def check_entry(account: Any, limits: Limits, rates: ChargeRates, intent: Intent) -> tuple[int, Approved]:
-    """Size an entry and check it: budget, then positions, then cash.
+    """Size an entry and check it: the halt, then budget, then positions, then cash.
 
     Args:
         account: record of :data:`~.state.ACCOUNT`.
@@ -36,6 +39,8 @@ def check_entry(account: Any, limits: Limits, rates: ChargeRates, intent: Intent
         ``(Refusal, approved)``; ``approved`` is of quantity 0 unless the refusal is NONE. It holds the value at the
         last price and its charges until the fill.
     """
+    if account["halt"] != NO_HALT:
+        return HALTED, Approved(intent.ts, intent.symbol, BUY, 0, 0, intent.trigger)
     budget, free = account["budget"], account["cash"] - account["held"]
     if not 0 < intent.price <= budget:
         return PRICE_ABOVE_BUDGET, Approved(intent.ts, intent.symbol, BUY, 0, 0, intent.trigger)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quant_platform.domain.commands import Halt
 from quant_platform.domain.errors import CalendarError, StrategyError
 from quant_platform.domain.instruments import SymbolTable
 from quant_platform.domain.money import prices_in_rupees
@@ -20,7 +21,7 @@ from quant_platform.domain.ticks import (
     trading_day,
 )
 from quant_platform.ports.ledger_store import EquityRow, LedgerBlock, OpenPosition
-from quant_platform.services.strategy_runtime import loop, paper_exchange, risk
+from quant_platform.services.strategy_runtime import commands, loop, paper_exchange, risk
 from quant_platform.services.strategy_runtime.journal import NONE_REFUSED, Journal, event_rows
 from quant_platform.services.strategy_runtime.schema import TradingSettings
 from quant_platform.services.strategy_runtime.state import (
@@ -194,6 +195,20 @@ class StrategyRuntime:
         """Let time pass without a tick: timers due up to ``ts`` (ns UTC) fire, stamped by the rule."""
         self._make_room()
         self._fire_until(ts)
+
+    def obey(self, halt: Halt, ts: int) -> bool:
+        """Take what the portfolio's owner has ordered, until something else is; gives whether something else was.
+
+        Args:
+            halt: no entries, or out of everything, or to trade again.
+            ts: ns UTC, the market time at which it counts, which what comes of it bears; nothing later was taken yet.
+        """
+        if halt == self._account["halt"].item():
+            return False
+        self.on_clock(ts)
+        commands.obey(self._account, self._positions, self._events, self._order, int(halt), ts)
+        self._drain()
+        return True
 
     def mark_close(self, ts: int) -> None:
         """End a session's equity curve with a point at ``ts`` (ns UTC), after all its timers."""

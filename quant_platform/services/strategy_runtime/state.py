@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant_platform.domain.charges import ChargeRates, rates_on
+from quant_platform.domain.orders import Refusal
 from quant_platform.domain.session import Session, ns_at
 from quant_platform.domain.ticks import NS_PER_MS
 from quant_platform.services.strategy_runtime.schema import TradingSettings
@@ -34,7 +35,8 @@ ACCOUNT = np.dtype(
         ),  # ns UTC at which the equity curve gets its next point; 0: nothing marked yet
         ("events", np.int64),  # rows used of the event block
         ("refused", np.int64),  # rows used of the block of refused intents
-        ("refusals", np.int64, (4,)),  # by Refusal
+        ("halt", np.int64),  # Halt
+        ("refusals", np.int64, (len(Refusal),)),  # by Refusal
     ]
 )
 """The portfolio."""
@@ -48,7 +50,7 @@ _LOOKED_AT = [
     ("depth_row", np.int64),  # row of the standing depth in the batch at hand, plus one; 0: kept from before
     ("has_depth", np.int64),  # 1 once depth of this session was kept from a batch
     ("order_ts", np.int64),  # ns UTC at which the pending order was decided
-    ("refused_until", np.int64, (4,)),  # ns UTC before which a refusal of this kind is not logged again
+    ("refused_until", np.int64, (len(Refusal) - 1,)),  # ns UTC before which a refusal, from 1, is not logged again
 ]
 """What a tick looks at, whether or not it fills an order."""
 LOOKED_AT_BYTES = np.dtype(_LOOKED_AT).itemsize

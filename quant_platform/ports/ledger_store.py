@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from quant_platform.domain.commands import Halt
 from quant_platform.domain.rows import LazyRows
 
 
@@ -198,10 +199,18 @@ class RunStart:
 
 
 class HaltFlag(NamedTuple):
-    """Whether a portfolio is to make no new orders, and why."""
+    """Whether a portfolio is to make no entries, or to be out of everything, and why."""
 
-    halted: bool
-    reason: str  # empty where it is not
+    halted: bool = False
+    reason: str = ""  # empty where it is not
+    square_off: bool = False
+
+    @property
+    def order(self) -> Halt:
+        """What the core is told."""
+        if not self.halted:
+            return Halt.NONE
+        return Halt.OUT if self.square_off else Halt.NO_ENTRIES
 
 
 @dataclass(frozen=True)
@@ -234,6 +243,11 @@ class RunSummary:
 
 class LedgerStore(Protocol):
     """One writer, one transaction a block."""
+
+    @property
+    def halt(self) -> HaltFlag:
+        """The portfolio's halt flag, as the run's beginning or the last commit found it."""
+        ...
 
     def begin(self, request: RunRequest) -> RunStart:
         """Start a run, or go on with the same one if it was interrupted in mid-session."""

@@ -7,6 +7,7 @@ from typing import Annotated, NamedTuple, Protocol
 from msgspec import Meta
 
 from quant_platform.domain.records import Stamp
+from quant_platform.ports.ledger_store import HaltFlag
 
 
 class PortfolioView(NamedTuple):
@@ -23,6 +24,7 @@ class PortfolioView(NamedTuple):
     last_run_state: str  # running | interrupted | complete; empty before the first
     last_updated: datetime
     user_id: str
+    halt: HaltFlag
 
 
 class OrderView(NamedTuple):

@@ -12,7 +12,7 @@ import pytest
 from quant_platform.adapters.ledger.memory import MemoryLedger
 from quant_platform.adapters.ledger.sql import SqlLedger
 from quant_platform.domain.errors import LedgerError
-from quant_platform.ports.ledger_store import LedgerStore
+from quant_platform.ports.ledger_store import HaltFlag, LedgerStore
 from tests.integration import ledger_days
 from tests.integration.ledger_days import CAPITAL, NS, OPEN, cancelled_entry, round_trips
 from tests.servers import Database
@@ -34,6 +34,7 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LedgerSto
 def test_the_numbers_of_a_run_are_those_of_its_fills(ledger: LedgerStore) -> None:
     start = ledger.begin(ledger_days.request())
     assert (start.starting_balance, start.balance, start.resumed_at) == (CAPITAL, CAPITAL, None)
+    assert ledger.halt == HaltFlag()
     for block in islice(round_trips(), 6):
         ledger.commit(replace(block, counters={"ticks": 9, "late": 2, "duplicates": 1}, max_drawdown=77))
     assert ledger.summary().round_trips == 3

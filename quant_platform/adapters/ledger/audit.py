@@ -9,12 +9,9 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from quant_platform.adapters.ledger.bulk import bulk_insert
 from quant_platform.adapters.ledger.columns import moment
-from quant_platform.adapters.ledger.tables import audit_log, executed_orders, portfolios, runs
+from quant_platform.adapters.ledger.tables import GENESIS, audit_log, executed_orders, portfolios, runs
 from quant_platform.domain.errors import LedgerError
 from quant_platform.domain.money import decimal_text
-
-GENESIS = "0" * 64
-"""What the first row of a chain takes as the hash before it."""
 
 ORDER_FILLED = "order filled"
 
@@ -71,16 +68,26 @@ def append_facts(
     Returns:
         The new head.
     """
-    rows = []
     moved = dict(stands or {})
+    end = chain_facts(connection, portfolio, head, actor, facts)
+    if end != head:
+        moved |= {"audit_seq": end.seq, "audit_hash": end.hash}
+    if moved:
+        connection.execute(_PORTFOLIO, {"of": portfolio} | moved)
+    return end
+
+
+def chain_facts(connection: Connection, chain: str, head: AuditHead, actor: str, facts: Iterable[Fact]) -> AuditHead:
+    """Write the rows of facts after the end of any chain; gives its new end, which the caller keeps."""
+    rows = []
     seq, digest = head
     for ts, what, before, after in facts:
         seq += 1
         before_text, after_text = canonical_json(before), canonical_json(after)
-        digest = row_hash(digest, portfolio, seq, ts, actor, what, before_text, after_text)
+        digest = row_hash(digest, chain, seq, ts, actor, what, before_text, after_text)
         rows.append(
             {
-                "chain": portfolio,
+                "chain": chain,
                 "seq": seq,
                 "timestamp": moment(ts),
                 "ts_ns": ts,
@@ -93,9 +100,6 @@ def append_facts(
         )
     if rows:
         bulk_insert(connection, audit_log, rows)
-        moved |= {"audit_seq": seq, "audit_hash": digest}
-    if moved:
-        connection.execute(_PORTFOLIO, {"of": portfolio} | moved)
     return AuditHead(seq, digest)
 
 
@@ -123,31 +127,45 @@ def verify_chain(connection: Connection, portfolio: str) -> int:
     Raises:
         LedgerError: the first row that was changed, added or taken away.
     """
-    head = AuditHead(0, GENESIS)
+    *end, stated = connection.execute(
+        select(portfolios.c.audit_seq, portfolios.c.audit_hash, portfolios.c.balance).where(
+            portfolios.c.id == portfolio
+        )
+    ).one()
     executed = _executions(connection, portfolio)
     balance = None
-    columns = (audit_log.c.ts_ns, audit_log.c.actor, audit_log.c.what, audit_log.c.before, audit_log.c.after)
-    query = select(audit_log.c.seq, audit_log.c.hash, *columns).where(audit_log.c.chain == portfolio)
-    for seq, stored, *content in connection.execute(query.order_by(audit_log.c.seq).execution_options(yield_per=1000)):
-        head = AuditHead(head.seq + 1, row_hash(head.hash, portfolio, seq, *content))
-        if head != (seq, stored):
-            raise _tampered(f"row {head.seq} of audit chain {portfolio!r} is not what was written")
-        what, after = content[2], msgspec.json.decode(content[4])
+    for what, after in follow_chain(connection, portfolio, AuditHead(*end)):
         balance = after.get("balance", balance)
         if what == ORDER_FILLED and fill_facts(next(executed, _NOTHING)) != after["fill"]:
             raise _tampered(f"executed order {after['fill']['order_id']} is not what was written")
     if (extra := next(executed, None)) is not None:
         raise _tampered(f"executed order {extra['order_id']} is in no audit row")
-    end = connection.execute(
-        select(portfolios.c.audit_seq, portfolios.c.audit_hash, portfolios.c.balance).where(
-            portfolios.c.id == portfolio
-        )
-    ).one()
-    if head != tuple(end[:2]):
-        raise _tampered(f"audit chain {portfolio!r} ends at row {head.seq}, it was written to row {end[0]}")
-    if balance != decimal_text(end[2], 2):
+    if balance != decimal_text(stated, 2):
         raise _tampered(f"the balance of portfolio {portfolio!r} is not what was written")
-    return head.seq
+    return int(end[0])
+
+
+def follow_chain(connection: Connection, chain: str, end: AuditHead) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What happened and what stood after it, row by row of a chain.
+
+    Args:
+        connection: to the ledger.
+        chain: its name.
+        end: where it was written to.
+
+    Raises:
+        LedgerError: the first row that was changed, added or taken away.
+    """
+    head = AuditHead(0, GENESIS)
+    columns = (audit_log.c.ts_ns, audit_log.c.actor, audit_log.c.what, audit_log.c.before, audit_log.c.after)
+    query = select(audit_log.c.seq, audit_log.c.hash, *columns).where(audit_log.c.chain == chain)
+    for seq, stored, *content in connection.execute(query.order_by(audit_log.c.seq).execution_options(yield_per=1000)):
+        head = AuditHead(head.seq + 1, row_hash(head.hash, chain, seq, *content))
+        if head != (seq, stored):
+            raise _tampered(f"row {head.seq} of audit chain {chain!r} is not what was written")
+        yield content[2], msgspec.json.decode(content[4])
+    if head != end:
+        raise _tampered(f"audit chain {chain!r} ends at row {head.seq}, it was written to row {end.seq}")
 
 
 _NOTHING: Mapping[str, Any] = {

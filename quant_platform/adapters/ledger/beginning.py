@@ -6,10 +6,18 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
-from quant_platform.adapters.ledger.audit import GENESIS, AuditHead, Fact, append_facts
+from quant_platform.adapters.ledger.audit import AuditHead, Fact, append_facts
 from quant_platform.adapters.ledger.bus_side import forget_offsets, read_offsets
+from quant_platform.adapters.ledger.columns import to_ns
 from quant_platform.adapters.ledger.running import Running
-from quant_platform.adapters.ledger.tables import executed_orders, portfolios, positions, runs, runtime_state
+from quant_platform.adapters.ledger.tables import (
+    GENESIS,
+    executed_orders,
+    portfolios,
+    positions,
+    runs,
+    runtime_state,
+)
 from quant_platform.domain.errors import UsageError
 from quant_platform.domain.money import decimal_text
 from quant_platform.ports.ledger_store import OpenPosition, RunRequest, RunStart
@@ -22,7 +30,7 @@ LOCAL_USER = "local"
 
 def begin(connection: Connection, request: RunRequest, now: datetime) -> tuple[Running, RunStart]:
     """Begin or resume a run within the connection's transaction."""
-    ts = _ns(now)
+    ts = to_ns(now)
     last = _last_run(connection, request.portfolio)
     if last is not None and last["state"] == "running":
         nothing_happened = last["moment_ns"] is None
@@ -158,7 +166,7 @@ def _open_portfolio(connection: Connection, request: RunRequest, capital: int, n
             last_updated=now,
         )
     )
-    fact = Fact(_ns(now), "portfolio opened", {}, {"balance": decimal_text(capital, 2)})
+    fact = Fact(to_ns(now), "portfolio opened", {}, {"balance": decimal_text(capital, 2)})
     return capital, append_facts(connection, request.portfolio, AuditHead(0, GENESIS), LOCAL_USER, [fact])
 
 
@@ -195,7 +203,7 @@ def _settle(
     after = {"balance": decimal_text(new["balance"], 2), "positions": {}}
     head = AuditHead(stored["audit_seq"], stored["audit_hash"])
     stands = {"equity": new["balance"], "last_updated": now, **new}
-    return append_facts(connection, stored["id"], head, LOCAL_USER, [Fact(_ns(now), what, before, after)], stands)
+    return append_facts(connection, stored["id"], head, LOCAL_USER, [Fact(to_ns(now), what, before, after)], stands)
 
 
 def _portfolio(connection: Connection, name: str) -> RowMapping | None:
@@ -225,7 +233,3 @@ def _open_positions(connection: Connection, portfolio: str) -> dict[str, OpenPos
     query = select(*(positions.c[name] for name in names)).where(positions.c.portfolio_id == portfolio)
     rows = connection.execute(query.order_by(positions.c.symbol))
     return {position.symbol: position for position in (OpenPosition(*row) for row in rows)}
-
-
-def _ns(when: datetime) -> int:
-    return int(when.timestamp() * 1_000_000) * 1000

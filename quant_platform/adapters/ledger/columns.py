@@ -23,6 +23,11 @@ def moment(ns: int) -> datetime:
     return EPOCH + timedelta(microseconds=ns // 1000)
 
 
+def to_ns(when: datetime) -> int:
+    """A time as ns since the epoch, to the microsecond."""
+    return int(when.timestamp() * 1_000_000) * 1000
+
+
 class Rupees(TypeDecorator[int]):
     """Rupees in the database, integers in Python.
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection, delete, func, select, text, update
 
-from quant_platform.adapters.ledger.audit import AuditHead, Fact, append_facts, verify_chain
+from quant_platform.adapters.ledger.audit import AuditHead, Fact, append_facts
 from quant_platform.adapters.ledger.bulk import bulk_insert
+from quant_platform.adapters.ledger.commands import verify_chains
 from quant_platform.adapters.ledger.run_numbers import summarise
 from quant_platform.adapters.ledger.tables import metadata, outbox, portfolios, runs, runtime_state
 from quant_platform.adapters.ledger.views import LedgerDatabase
@@ -92,7 +93,7 @@ def _copy_rows(source: Connection, target: Connection) -> None:
 
 def _verified(connection: Connection) -> RunHashes:
     for portfolio in connection.scalars(select(portfolios.c.id)).all():
-        verify_chain(connection, portfolio)
+        verify_chains(connection, portfolio)
     found = {}
     for run_id, stored in connection.execute(select(runs.c.run_id, runs.c.ledger_sha256)).all():
         found[run_id] = summarise(connection, run_id).ledger_sha256

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from quant_platform.adapters.ledger.tally import Tally
 from quant_platform.domain.errors import LedgerError
 from quant_platform.domain.orders import OrderState
-from quant_platform.ports.ledger_store import LedgerBlock, RunRequest, RunStart, RunSummary, executions
+from quant_platform.ports.ledger_store import HaltFlag, LedgerBlock, RunRequest, RunStart, RunSummary, executions
 
 
 class _Open(NamedTuple):
@@ -28,6 +28,11 @@ class MemoryLedger:
         self._orders = self._cancelled = self._max_drawdown = 0
         self._counters: Mapping[str, int] = {}
         self._refusals: Mapping[str, int] = {}
+
+    @property
+    def halt(self) -> HaltFlag:
+        """Never: nobody can order anything here."""
+        return HaltFlag()
 
     def begin(self, request: RunRequest) -> RunStart:
         """Start a run with its capital; nothing is ever resumed."""

@@ -5,7 +5,7 @@ from collections import defaultdict
 
 from sqlalchemy import URL, Connection, NullPool, create_engine, func, inspect, select, text
 
-from quant_platform.adapters.ledger.audit import verify_chain
+from quant_platform.adapters.ledger.commands import verify_chains
 from quant_platform.adapters.ledger.engine import faults_named, reading_options
 from quant_platform.adapters.ledger.schema import is_known, stored_revision
 from quant_platform.adapters.ledger.tables import HEAD_REVISION, consumer_offsets, metadata, outbox, portfolios
@@ -61,6 +61,6 @@ def _found(connection: Connection, audit: bool) -> LedgerFound:
 def _audited(connection: Connection) -> tuple[int | None, str]:
     try:
         names = connection.scalars(select(portfolios.c.id)).all()
-        return sum(verify_chain(connection, name) for name in names), ""
+        return sum(verify_chains(connection, name) for name in names), ""
     except LedgerError as error:
         return None, error.what

@@ -14,6 +14,7 @@ from quant_platform.adapters.ledger.audit import Fact, append_facts, canonical_j
 from quant_platform.adapters.ledger.bulk import bulk_insert
 from quant_platform.adapters.ledger.bus_side import take_outbox, write_offsets, write_outbox
 from quant_platform.adapters.ledger.columns import moment
+from quant_platform.adapters.ledger.commands import HALT_FLAG, halt_of
 from quant_platform.adapters.ledger.run_numbers import summarise
 from quant_platform.adapters.ledger.running import PENDING, BlockRows, Running, block_rows, position_rows
 from quant_platform.adapters.ledger.tables import (
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 _CLAIM = (
     update(runtime_state)
     .where(runtime_state.c.portfolio_id == bindparam("of"), runtime_state.c.epoch == bindparam("writer"))
-    .returning(runtime_state.c.halted, runtime_state.c.halt_reason)
+    .returning(*HALT_FLAG)
 )
 _END = update(orders).where(orders.c.order_id == bindparam("b_order_id"), orders.c.state == PENDING)
 _DROP_POSITIONS = delete(positions).where(positions.c.portfolio_id == bindparam("of"))
@@ -76,11 +77,23 @@ class SqlLedger(LedgerDatabase):
         self._now = now
         self._running: Running | None = None
         self._run_id = ""
-        self._halt = HaltFlag(False, "")
+        self._halt = HaltFlag()
 
     @property
     def halt(self) -> HaltFlag:
-        """The portfolio's halt flag as the last commit found it."""
+        """The portfolio's halt flag, as the run's beginning, the last commit or the last look found it."""
+        return self._halt
+
+    def look_for_halt(self) -> HaltFlag:
+        """Read the halt flag now, between commits.
+
+        Raises:
+            LedgerError: no run is open.
+            UnavailableError: the database cannot be reached.
+        """
+        portfolio = self._current_run().portfolio
+        with self._reading() as connection:
+            self._halt = halt_of(connection, portfolio)
         return self._halt
 
     def begin(self, request: RunRequest) -> RunStart:
@@ -95,7 +108,8 @@ class SqlLedger(LedgerDatabase):
         """
         with self._writing() as connection:
             running, start = beginning.begin(connection, request, self._now())
-        self._running, self._run_id = running, start.run_id
+            halt = halt_of(connection, request.portfolio)
+        self._running, self._run_id, self._halt = running, start.run_id, halt
         return start
 
     def commit(self, block: LedgerBlock) -> None:

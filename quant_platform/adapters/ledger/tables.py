@@ -20,11 +20,12 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 from quant_platform.adapters.ledger.columns import BigCounter, Moment, Rupees
 
-HEAD_REVISION = "0002"
+HEAD_REVISION = "0003"
 """Revision of the newest migration: what these tables are."""
 
 metadata = MetaData(
@@ -36,6 +37,9 @@ metadata = MetaData(
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     }
 )
+
+GENESIS = "0" * 64
+"""What the first row of an audit chain takes as the hash before it."""
 
 SIDES = "transaction_type IN ('BUY', 'SELL')"
 
@@ -195,6 +199,9 @@ runtime_state = Table(
     Column("run_id", Text, ForeignKey("runs.run_id")),
     Column("halted", Boolean, nullable=False),
     Column("halt_reason", Text, nullable=False),
+    Column("square_off", Boolean, nullable=False, server_default=false()),  # while halted: sell what is held
+    Column("command_seq", BigInteger, nullable=False, server_default="0"),  # end of the chain of commands
+    Column("command_hash", Text, nullable=False, server_default=GENESIS),
     Column("moment_ns", BigInteger),
     Column("state", LargeBinary, nullable=False),
     Column("last_updated", Moment, nullable=False),

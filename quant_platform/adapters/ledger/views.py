@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from sqlalchemy import Connection, Engine, Select, delete, func, insert, select
 
-from quant_platform.adapters.ledger.audit import verify_chain
 from quant_platform.adapters.ledger.columns import moment
+from quant_platform.adapters.ledger.commands import HALT_FLAG, command, verify_chains
 from quant_platform.adapters.ledger.engine import faults_named, open_engine, reading_options
 from quant_platform.adapters.ledger.run_numbers import summarise
 from quant_platform.adapters.ledger.tables import (
@@ -20,11 +21,13 @@ from quant_platform.adapters.ledger.tables import (
     portfolios,
     positions,
     runs,
+    runtime_state,
     scanner_results,
 )
+from quant_platform.domain.commands import Halt
 from quant_platform.domain.errors import UsageError
 from quant_platform.domain.instruments import Instrument
-from quant_platform.ports.ledger_store import EquityRow, RunSummary
+from quant_platform.ports.ledger_store import EquityRow, HaltFlag, RunSummary
 from quant_platform.ports.ledger_views import OrderView, PortfolioView, PositionView, ScanPick
 
 
@@ -82,9 +85,10 @@ class LedgerDatabase:
             select(positions.c.portfolio_id, func.count().label("held")).group_by(positions.c.portfolio_id).subquery()
         )
         query = (
-            select(portfolios, held.c.held, last.c.runs, runs.c.run_id, runs.c.state)
+            select(portfolios, held.c.held, last.c.runs, runs.c.run_id, runs.c.state, *HALT_FLAG)
             .outerjoin(held, held.c.portfolio_id == portfolios.c.id)
             .outerjoin(last, last.c.portfolio_id == portfolios.c.id)
+            .outerjoin(runtime_state, runtime_state.c.portfolio_id == portfolios.c.id)
             .outerjoin(runs, (runs.c.portfolio_id == portfolios.c.id) & (runs.c.run_no == last.c.run_no))
             .order_by(portfolios.c.id)
         )
@@ -102,6 +106,7 @@ class LedgerDatabase:
                     row.state or "",
                     row.last_updated,
                     row.user_id,
+                    HaltFlag(bool(row.halted), row.halt_reason or "", bool(row.square_off)),
                 )
                 for row in connection.execute(query)
             ]
@@ -169,7 +174,29 @@ class LedgerDatabase:
         """
         with self._reading() as connection:
             names = connection.scalars(select(portfolios.c.id).order_by(portfolios.c.id)).all()
-            return sum(verify_chain(connection, name) for name in names)
+            return sum(verify_chains(connection, name) for name in names)
+
+    def command(self, order: Halt, reason: str, actor: str, now: datetime, portfolio: str | None = None) -> list[str]:
+        """Have one portfolio, or every one, make no entries, be out of everything, or trade again.
+
+        Whoever trades it obeys with its next commit. A halt leaves a square-off in force.
+
+        Args:
+            order: what is ordered; it holds until :attr:`~quant_platform.domain.orders.Halt.NONE` is.
+            reason: why, in the owner's words.
+            actor: who, for the audit log.
+            now: the wall's time.
+            portfolio: its name; None for all.
+
+        Returns:
+            The names, in order.
+
+        Raises:
+            UsageError: there is no such portfolio.
+            UnavailableError: the ledger cannot be reached or written.
+        """
+        with self._writing() as connection:
+            return command(connection, order, reason, actor, now, portfolio)
 
     def save_scan(self, ts: int, picks: Sequence[ScanPick]) -> None:
         """Keep a scan's picks; a scan of the same moment is replaced.

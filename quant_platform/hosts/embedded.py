@@ -12,8 +12,9 @@ from quant_platform.domain.errors import LedgerError
 from quant_platform.domain.instruments import SymbolTable
 from quant_platform.domain.session import ist_date
 from quant_platform.domain.ticks import NS_PER_SECOND, TickBatch
+from quant_platform.hosts.halts import HaltWatch
 from quant_platform.ports.broker import Candle
-from quant_platform.ports.ledger_store import LedgerBlock, LedgerStore
+from quant_platform.ports.ledger_store import HaltFlag, LedgerBlock, LedgerStore
 from quant_platform.ports.tick_store import StoredBar, TickStore
 from quant_platform.services.feature_engine.engine import FeatureEngine
 from quant_platform.services.ingestion.admit import Admission
@@ -77,6 +78,7 @@ class EmbeddedPlatform:
         self.runtime = StrategyRuntime(blueprint.strategy, settings, table, depth=blueprint.depth, balance=balance)
         self.counters: dict[str, int] = {"ticks": 0, "late": 0, "duplicates": 0, "implausible": 0}
         self.watchers: list[Callable[[LedgerBlock], None]] = []
+        self._halts = HaltWatch(self.runtime)
         self._ticks = ticks
         self._flush_rule = FlushRule(max_age_ns=TICKS_AT_RISK_NS)
         self._moment = 0
@@ -147,6 +149,11 @@ class EmbeddedPlatform:
         self.runtime.journal.clear()
         for watch in self.watchers:
             watch(block)
+        self.obey(self.ledger.halt)
+
+    def obey(self, halt: HaltFlag) -> None:
+        """Take what the portfolio's owner has ordered; what that brings about waits for the next commit."""
+        self._halts.obey(halt, self._moment)
 
     def snapshot(self, beside: Mapping[str, Any]) -> bytes:
         """The state of all cores, with what the host wants to find again ``beside`` it."""

@@ -10,7 +10,7 @@ from quant_platform.hosts.options import UpOptions
 from quant_platform.hosts.results import percentiles_us
 from quant_platform.hosts.view_state import OrderLine, PickLine, PositionLine, ViewState
 from quant_platform.ports.clock import Clock
-from quant_platform.ports.ledger_store import LedgerBlock, RunStart
+from quant_platform.ports.ledger_store import HaltFlag, LedgerBlock, RunStart
 
 ORDERS_KEPT = 20
 CURVE_POINTS = 400
@@ -96,6 +96,7 @@ class Screen:
             max_positions=self._max_positions,
             feed=host.feed_state,
             feed_ok=host.connected,
+            halt=_halt(platform.ledger.halt),
             positions=self._positions(),
             orders=[self._orders[number] for number in sorted(self._orders, reverse=True)],
             picks=self._picks(),
@@ -131,6 +132,11 @@ class Screen:
             self._ticks.popleft()
         since, before = self._ticks[0]
         return (ticks - before) / (now - since) if now > since else 0.0
+
+
+def _halt(flag: HaltFlag) -> str:
+    """The owner's order and reason, in words."""
+    return f"{flag.order.label}: {flag.reason}" if flag.halted else ""
 
 
 def _phase(session: Session | None, now_ns: int) -> str:

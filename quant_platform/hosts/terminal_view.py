@@ -67,6 +67,7 @@ def plain_line(state: ViewState) -> str:
         f"{_clock(state.now_ns)} IST  equity {format_rupees(state.equity)} net, "
         f"{format_rupees(state.gross_equity)} gross  cash {format_rupees(state.cash)}  "
         f"{len(state.positions)} positions  {state.ticks_per_second:,.0f} ticks/s  feed {state.feed}"
+        + (f"  {state.halt}" if state.halt else "")
     )
 
 
@@ -152,7 +153,8 @@ def _panel(title: str, content: RenderableType, rows: int | None = None) -> Pane
 def _header(state: ViewState) -> Panel:
     moment = ist_time(state.now_ns)
     speed = "lockstep" if state.speed is None else f"×{state.speed:g}"
-    left = Text.assemble((f"{moment:%a %d %b %Y %H:%M:%S} IST", "bold"), f"  {state.phase}")
+    phase = (state.halt, "bold red") if state.halt else state.phase
+    left = Text.assemble((f"{moment:%a %d %b %Y %H:%M:%S} IST", "bold"), "  ", phase)
     light = ("● ", "green") if state.feed_ok else ("● ", "bold red")
     right = Text.assemble(light, ("feed " if state.feed_ok else "") + state.feed, justify="right")
     line = Table.grid(expand=True)

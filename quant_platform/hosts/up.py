@@ -157,6 +157,7 @@ class UpRun:
         )
         if beside is not None:
             host.restore(beside)
+        platform.obey(self._ledger.halt)
         self._ledger.save_instruments(universe)
         return host
 
@@ -166,7 +167,7 @@ class UpRun:
         feed = market.feed_to(host, self._settings.feed.stall_after_s)
         host.attach(feed)
         lockstep = isinstance(market.clock, LockstepClock)
-        tasks = [asyncio.create_task(_look_after(host, commits=not lockstep))]
+        tasks = [asyncio.create_task(_look_after(host, None if lockstep else self._ledger))]
         if not lockstep:
             tasks += [asyncio.create_task(feed.run()), asyncio.create_task(market.keep_time())]
         if not self._options.json:
@@ -254,16 +255,18 @@ def _seek(start: RunStart) -> int | None:
     return None if start.resumed_at is None else start.resumed_at - 1
 
 
-async def _look_after(host: MarketHost, *, commits: bool) -> None:
+async def _look_after(host: MarketHost, ledger: SqlLedger | None) -> None:
     """What has to be done now and then, whether frames come or not.
 
     Args:
         host: of the run.
-        commits: commit orders before their fills; in lockstep only the data decide when something is committed.
+        ledger: of the run, where orders are committed before their fills and commands looked for; None in lockstep,
+            where only the data decide when something is committed, and commands are found then.
     """
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
         host.platform.flush_ticks(if_due=True)
-        if commits:
+        if ledger is not None:
+            host.platform.obey(ledger.look_for_halt())
             host.commit_orders()
         host.tell_set_aside()

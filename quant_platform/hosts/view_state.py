@@ -55,6 +55,7 @@ class ViewState:
         max_positions: the limit.
         feed: ``live``, or what is wrong with it.
         feed_ok: whether that is as it should be.
+        halt: ``halted: WHY`` or ``squared off: WHY``; empty while it trades.
         positions: open ones, oldest first.
         orders: the newest first.
         picks: of the last scan, best first.
@@ -82,6 +83,7 @@ class ViewState:
     max_positions: int
     feed: str
     feed_ok: bool
+    halt: str = ""
     positions: Sequence[PositionLine] = ()
     orders: Sequence[OrderLine] = ()
     picks: Sequence[PickLine] = ()

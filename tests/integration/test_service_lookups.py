@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from quant_platform.adapters.bus.kafka import KafkaBus
 from quant_platform.adapters.cache.redis import RedisCache
 from quant_platform.adapters.ledger.sql import SqlLedger
+from quant_platform.domain.commands import Halt
 from quant_platform.domain.lookups import HaltCopy, SessionState
 from quant_platform.domain.records import CLOCK, TICK, ClockRecord, TickRecord, encode
 from quant_platform.domain.ticks import LATE, NS_PER_SECOND
@@ -127,8 +129,8 @@ def test_the_runtime_leaves_how_it_stands_and_a_copy_of_the_halt_flag(
             rupees = CAPITAL / 100
             eventually(lambda: left.session("main"), SessionState("main-0001", ts, rupees, rupees, 0))
             assert left.halt("main") == HaltCopy(False, "", ts)
-            with database.connect() as connection:
-                connection.execute("UPDATE runtime_state SET halted = true, halt_reason = 'by hand'")
+            with SqlLedger(database.url) as owner:
+                owner.command(Halt.NO_ENTRIES, "by hand", "me", datetime.now(UTC))
             ts = tell_time(2)
             eventually(lambda: left.halt("main"), HaltCopy(True, "by hand", ts))
             empty_redis.kill()

@@ -32,6 +32,7 @@ from quant_platform.hosts.distributed.intake import count_read, take
 from quant_platform.hosts.distributed.lookups import LookupWriter
 from quant_platform.hosts.distributed.order_events import order_events
 from quant_platform.hosts.faults import fault_point
+from quant_platform.hosts.halts import HaltWatch
 from quant_platform.hosts.health import Health
 from quant_platform.hosts.options import ServiceOptions
 from quant_platform.hosts.results import percentiles_us
@@ -202,6 +203,8 @@ class StrategyRuntimeService:
             self._stream.restore(start.state)
         places = self._places(start)
         self._stream.begin(places, start.resumed_at or 0)
+        self._halts = HaltWatch(self._runtime)
+        self._halts.obey(self._ledger.halt, self._stream.watermark)
         self._committed, self._committed_at = self._stream.watermark, time.monotonic()
         self._writer: RecordWriter = self._bus.writer()
         self._closing.append(self._writer.close)
@@ -287,6 +290,7 @@ class StrategyRuntimeService:
         self._committed, self._committed_at = self._stream.watermark, time.monotonic()
         self._has_events = bool(events) or self._has_events
         self._runtime.journal.clear()
+        self._halts.obey(self._ledger.halt, self._committed)
         self._positions.set(len(block.positions))
         self._lookups.put_session(self._plan.request.portfolio, self._run_id, block, self._ledger.halt)
         for event in events:

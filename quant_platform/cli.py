@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from quant_platform.commands import api_key, backup, download, init, look, run, servers, service, sweep
+from quant_platform.commands import api_key, backup, download, halt, init, look, run, servers, service, sweep
 from quant_platform.domain.errors import QuantError
 
 EXAMPLES = """\b
@@ -60,6 +60,7 @@ def _start(
 run.register(app)
 sweep.register(app)
 look.register(app)
+halt.register(app)
 backup.register(app)
 download.register(app)
 init.register(app)

@@ -17,7 +17,7 @@ from quant_platform.domain.money import format_rupees, rupees
 from quant_platform.domain.session import IST
 from quant_platform.hosts.config import load_settings
 from quant_platform.hosts.home import HomeFolder, HomeLock, lock_holder
-from quant_platform.hosts.options import LookOptions, ResetOptions
+from quant_platform.hosts.options import HaltOptions, LookOptions, ResetOptions
 from quant_platform.ports.ledger_views import OrderView, PortfolioView
 
 WIDE_FROM = 120
@@ -32,7 +32,7 @@ def orders(options: LookOptions) -> None:
         ConfigurationError: a setting is wrong, or Postgres refuses us.
         UnavailableError: the ledger cannot be reached now.
     """
-    with _ledger(options) as ledger:
+    with open_ledger(options) as ledger:
         if options.portfolio is not None:
             _require_portfolio(ledger.portfolios(), options.portfolio)
         found = ledger.orders(portfolio=options.portfolio, limit=options.last)
@@ -67,23 +67,23 @@ def portfolios(options: LookOptions) -> None:
         ConfigurationError: a setting is wrong, or Postgres refuses us.
         UnavailableError: the ledger cannot be reached now.
     """
-    with _ledger(options) as ledger:
+    with open_ledger(options) as ledger:
         found = ledger.portfolios()
     if options.mode == "embedded":
-        found = [_as_it_is_now(view, _home(options)) for view in found]
+        found = [_as_it_is_now(view, home_of(options)) for view in found]
     if options.json:
         print_json({"portfolios": [_portfolio_json(view) for view in found]})
         return
     console = _console()
     wide = console.width >= WIDE_FROM
     table = _table(
-        "portfolio", "mode", "#start", "#balance", "#equity", "#positions", "last run",
+        "portfolio", "mode", "#start", "#balance", "#equity", "#positions", "state",
         *(["#runs", "updated (IST)"] if wide else []),
     )  # fmt: skip
     for view in found:
         table.add_row(
             view.name, view.mode, format_rupees(view.starting_balance), format_rupees(view.balance),
-            format_rupees(view.equity), str(view.open_positions), view.last_run_state,
+            format_rupees(view.equity), str(view.open_positions), view.halt.order.label or view.last_run_state,
             *([str(view.runs), _moment(view.last_updated)] if wide else []),
         )  # fmt: skip
     _print(console, table, "no portfolios yet")
@@ -99,7 +99,7 @@ def reset(options: ResetOptions) -> None:
         UnavailableError: the ledger cannot be reached now.
     """
     is_embedded = options.mode == "embedded"
-    with _ledger(options) as ledger, HomeLock(_home(options)) if is_embedded else nullcontext():
+    with open_ledger(options) as ledger, HomeLock(home_of(options)) if is_embedded else nullcontext():
         ledger.reset(options.portfolio, options.capital)
         [view] = [view for view in ledger.portfolios() if view.name == options.portfolio]
     Console(highlight=False).print(f"portfolio {view.name} starts anew with {format_rupees(view.balance)}")
@@ -128,16 +128,24 @@ def print_json(value: Mapping[str, object]) -> None:
     print(msgspec.json.encode(value).decode(), flush=True)
 
 
-def _home(options: LookOptions | ResetOptions) -> HomeFolder:
+def home_of(options: LookOptions | ResetOptions | HaltOptions) -> HomeFolder:
+    """The home folder that options or settings name."""
     return HomeFolder(options.home or load_settings(options.config).paths.home)
 
 
-def _ledger(options: LookOptions | ResetOptions) -> SqlLedger:
+def open_ledger(options: LookOptions | ResetOptions | HaltOptions) -> SqlLedger:
+    """The ledger that options name.
+
+    Raises:
+        UsageError: there is none in the home folder.
+        ConfigurationError: a setting is wrong, or Postgres refuses us.
+        UnavailableError: it cannot be reached now.
+    """
     if options.mode == "distributed":
         from quant_platform.hosts.distributed.ledger_connections import postgres  # noqa: PLC0415 - loads every server's driver
 
         return postgres(load_settings(options.config))
-    home = _home(options)
+    home = home_of(options)
     if not home.ledger.is_file():
         raise UsageError(
             f"there is no ledger in {home.root}",
@@ -166,7 +174,8 @@ def _order_json(order: OrderView) -> dict[str, object]:
 
 def _portfolio_json(view: PortfolioView) -> dict[str, object]:
     money = {name: float(rupees(getattr(view, name))) for name in ("starting_balance", "balance", "equity")}
-    return view._asdict() | money
+    halt = {"halt": view.halt.order.label or None, "halt_reason": view.halt.reason or None}
+    return view._asdict() | money | halt
 
 
 def _table(*columns: str) -> Table:

@@ -9,6 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
+from quant_platform.domain.commands import Halt
+
 Source = Literal["demo", "replay", "upstox"]
 """Where ``quant up`` takes its market from."""
 
@@ -133,6 +135,29 @@ class UpOptions:
     cut: int = 0
     json: bool = False
     picture: Path | None = None
+    config: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HaltOptions:
+    """What a portfolio's owner orders.
+
+    Attributes:
+        order: no entries, out of everything, or to trade again.
+        portfolio: its name, None for every one.
+        reason: why, for the audit log and the screens.
+        mode: whose ledger: that of a home folder, or that of the services.
+        home: that folder, None for the one of the settings.
+        json: print one JSON object.
+        config: the settings file in force, None where there is none.
+    """
+
+    order: Halt
+    portfolio: str | None = None
+    reason: str = "by hand"
+    mode: UpMode = "embedded"
+    home: Path | None = None
+    json: bool = False
     config: Path | None = None
 
 

@@ -7,9 +7,11 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import APIRouter, FastAPI, Query
 from pydantic import BaseModel
+from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute
 
+from quant_platform.domain.commands import Halt
 from quant_platform.domain.errors import UsageError
 from quant_platform.domain.records import EnrichedRecord
 from quant_platform.ports.ledger_views import EquityPlace, LedgerPages, OrderFilter, OrderPlace, ScanPlace
@@ -18,12 +20,13 @@ from quant_platform.services.api_gateway import shapes
 from quant_platform.services.api_gateway.cursors import TickPlace, make_cursor, read_cursor
 from quant_platform.web import parameters
 from quant_platform.web.docs_page import docs_page
-from quant_platform.web.door import Admit, Door
+from quant_platform.web.door import Admit, Door, bearer
 from quant_platform.web.measured import Measured, Observe
 from quant_platform.web.problems import RequestError, handle_problems
 
 DESCRIPTION = """\
-Read-only. Every path but `/healthz` needs `Authorization: Bearer quant_…`; `quant api-key new` makes a key.
+Every path but `/healthz` needs `Authorization: Bearer quant_…`; `quant api-key new` makes a key. To look takes the
+scope `read`; `halt`, `resume` and `squareoff` take `trade`.
 Amounts are rupees as numbers with two decimals, times are IST with their offset.
 Long lists come in pages: hand `next_cursor` back as `cursor`, with the same filters, until it is null.
 What arrives meanwhile shifts no page. Errors are problem details (RFC 9457): what happened, and the cure.
@@ -66,11 +69,14 @@ class Sources:
     Attributes:
         ledger: raises :class:`UnavailableError` while it is away.
         series: stored ticks.
+        command: ``(order, reason, token shown, portfolio or None for all)`` orders a halt, and gives the portfolios'
+            names; raises :class:`UsageError` where there is no such portfolio.
         quotes: symbol → newest tick, of those that the cache knows.
         services: how each service is, asked now.
     """
 
     ledger: Callable[[], LedgerPages]
+    command: Callable[[Halt, str, str, str | None], Sequence[str]]
     series: SeriesReader
     quotes: Callable[[Sequence[str]], Mapping[str, EnrichedRecord]]
     services: Callable[[], Awaitable[Sequence[shapes.ServiceState]]]
@@ -92,6 +98,7 @@ def make_app(sources: Sources, admit: Admit, routes: Sequence[BaseRoute], observ
     )  # fmt: skip
     app.include_router(_of_the_ledger(sources.ledger))
     app.include_router(_of_the_market(sources))
+    app.include_router(_of_the_owner(sources))
     app.router.routes.extend(routes)
     handle_problems(app)
 
@@ -144,6 +151,34 @@ def _of_the_ledger(ledger: Callable[[], LedgerPages]) -> APIRouter:
         """What the scanner picked, the newest scan first."""
         rows = ledger().scan_page(_place(asked, "scanner", ScanPlace), asked.limit + 1)
         return _page(asked, "scanner", [(place, shapes.scanner_result(scan)) for place, scan in rows])
+
+    return router
+
+
+def _of_the_owner(sources: Sources) -> APIRouter:
+    router = APIRouter(prefix=PREFIX, tags=["orders of the owner"], responses=_NO_PORTFOLIO)
+
+    def ordered(order: Halt, asked: parameters.Ordered, request: Request) -> Listing[shapes.Portfolio]:
+        try:
+            names = sources.command(order, asked.reason, bearer(request.headers) or "", asked.portfolio)
+        except UsageError as error:
+            raise RequestError(404, error.what, error.cure, "portfolio") from None
+        return Listing(items=[shapes.portfolio(view) for view in sources.ledger().portfolios() if view.name in names])
+
+    @router.post("/halt")
+    def halt(asked: Annotated[parameters.Ordered, Query()], request: Request) -> Listing[shapes.Portfolio]:
+        """Make no entries any more, until `resume`. Pending ones are cancelled; exits go on."""
+        return ordered(Halt.NO_ENTRIES, asked, request)
+
+    @router.post("/resume")
+    def resume(asked: Annotated[parameters.Ordered, Query()], request: Request) -> Listing[shapes.Portfolio]:
+        """Trade again after `halt` or `squareoff`."""
+        return ordered(Halt.NONE, asked, request)
+
+    @router.post("/squareoff")
+    def squareoff(asked: Annotated[parameters.Ordered, Query()], request: Request) -> Listing[shapes.Portfolio]:
+        """Sell everything now, and make no entries any more, until `resume`."""
+        return ordered(Halt.OUT, asked, request)
 
     return router
 

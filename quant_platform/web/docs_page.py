@@ -15,7 +15,7 @@ def docs_page(document: Mapping[str, Any]) -> str:
     """The page.
 
     Args:
-        document: OpenAPI 3.1, of which the ``GET`` operations are shown.
+        document: OpenAPI 3.1.
     """
     title = escape(document["info"]["title"])
     return "\n".join(
@@ -32,9 +32,9 @@ def docs_page(document: Mapping[str, Any]) -> str:
 
 def _operations(document: Mapping[str, Any]) -> Iterator[str]:
     schemas = document["components"]["schemas"]
-    for path, operations in document["paths"].items():
-        operation = operations["get"]
-        yield f"<h2><code>GET {escape(path)}</code></h2><p>{escape(operation['description'])}</p>"
+    found = ((path, *each) for path, operations in document["paths"].items() for each in operations.items())
+    for path, method, operation in found:
+        yield f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(operation['description'])}</p>"
         asked = [
             (parameter["name"], _kind(parameter["schema"]), "required" if parameter["required"] else "",
              parameter.get("description", ""))

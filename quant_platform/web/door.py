@@ -12,7 +12,7 @@ from quant_platform.ports.api_keys import Admission
 from quant_platform.web.problems import problem, problem_of
 
 OPEN_PATH = "/healthz"
-NEEDED_SCOPE = "read"
+LOOKING = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 Admit = Callable[[str, str], Admission]
 """Judges a key as it was shown, for a scope; raises :class:`UnavailableError` where nobody can be asked."""
@@ -25,7 +25,7 @@ _WHY = {
 
 
 class Door:
-    """Middleware that asks for a key before anything else happens.
+    """Middleware that asks for a key before anything else happens: ``read`` to look, ``trade`` to change anything.
 
     Args:
         app: what is behind it.
@@ -42,7 +42,9 @@ class Door:
         if scope["type"] == "lifespan" or (is_request and scope["path"] == OPEN_PATH):
             await self._app(scope, receive, send)
             return
-        refusal = await self._refusal(Headers(scope=scope))
+        refusal = await self._refusal(
+            Headers(scope=scope), "read" if scope.get("method", "GET") in LOOKING else "trade"
+        )
         if refusal is None:
             await self._app(scope, receive, send)
         elif is_request:
@@ -50,19 +52,25 @@ class Door:
         else:
             await send({"type": "websocket.close", "code": 1008})
 
-    async def _refusal(self, headers: Headers) -> Response | None:
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
+    async def _refusal(self, headers: Headers, needed: str) -> Response | None:
+        token = bearer(headers)
+        if token is None:
             return _unauthorized("this needs a key")
         try:
-            admission = await run_in_threadpool(self._admit, token.strip(), NEEDED_SCOPE)
+            admission = await run_in_threadpool(self._admit, token, needed)
         except QuantError as error:
             return problem_of(error)
         if admission is Admission.ADMITTED:
             return None
         if admission is Admission.NOT_ENOUGH:
-            return problem(403, f"the key lacks the scope {NEEDED_SCOPE}", "use another key, or make one with it")
+            return problem(403, f"the key lacks the scope {needed}", "use another key, or make one with it")
         return _unauthorized(_WHY[admission])
+
+
+def bearer(headers: Headers) -> str | None:
+    """The key that a request shows; None where it shows none."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
 def _unauthorized(what: str) -> Response:

@@ -63,6 +63,13 @@ class OfPortfolio(Nothing):
     portfolio: PortfolioName | None = None
 
 
+class Ordered(Nothing):
+    """To which portfolio something is ordered, and why; to all where none is named."""
+
+    portfolio: Annotated[Name, Field(description="Only to this portfolio")] | None = None
+    reason: Annotated[Name, Field(description="Why: kept in the audit log, and shown while it holds")] = "by hand"
+
+
 class OrdersAsked(Paged):
     """Which orders."""
 

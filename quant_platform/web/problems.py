@@ -119,7 +119,7 @@ def _message(fault: Mapping[str, str]) -> str:
 
 _DESCRIBED = {
     401: "No key, or one that is not accepted",
-    403: "The key lacks the scope `read`",
+    403: "The key lacks the scope: `read` to look, `trade` to order",
     422: "A parameter is unknown, missing or ill-typed; `errors` names it",
     503: "A server is away; ask again after `Retry-After` seconds",
 }

@@ -19,7 +19,9 @@ LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 API = [f"/api/v1/{name}" for name in (
     "portfolios", "positions", "orders", "equity", "scanner", "quotes", "ticks", "services",
 )]  # fmt: skip
+ORDERS = [f"/api/v1/{name}" for name in ("halt", "resume", "squareoff")]
 BEHIND_THE_DOOR = [
+    *ORDERS,
     *API, "/openapi.json", "/docs", "/readyz", "/metrics", "/", "/nothing", "/api/v1/nothing", "/api/v1/orders/",
     "/healthz/", "//healthz", "/healthz/../api/v1/orders", "/HEALTHZ", "/healthz%2f", "/healthz;x",
 ]  # fmt: skip
@@ -74,7 +76,7 @@ def door(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def test_the_list_of_paths_is_whole(door: Door) -> None:
     document = door.ask("GET", "/openapi.json", f"Bearer {door.token}").json()
-    assert sorted(document["paths"]) == sorted(API)
+    assert sorted(document["paths"]) == sorted([*API, *ORDERS])
 
 
 @pytest.mark.parametrize("path", BEHIND_THE_DOOR)
@@ -114,10 +116,44 @@ def test_a_key_opens_every_path_that_is_there(door: Door) -> None:
     assert door.ask("GET", "/nothing", shown).status_code == 404
 
 
+def test_a_key_that_may_only_look_orders_nothing_and_one_that_may_trade_does_not_look(door: Door) -> None:
+    trader = add_key(door.database.url, "trade")
+    for path in ORDERS:
+        refused = door.ask("POST", path, f"Bearer {door.token}")
+        assert refused.status_code == 403
+        assert refused.json()["detail"] == "the key lacks the scope trade"
+        assert door.ask("GET", path, f"Bearer {door.token}").status_code == 405
+    assert door.ask("GET", API[0], f"Bearer {trader.token}").json()["detail"] == "the key lacks the scope read"
+    with GatewayLedger(door.database.url) as ledger:
+        assert [view.halt.halted for view in ledger.portfolios()] == [False]
+
+
+def test_a_halt_is_in_the_ledger_when_it_is_answered_and_says_who_ordered_it(door: Door) -> None:
+    trader = add_key(door.database.url, "trade")
+
+    def order(what: str) -> dict[str, object]:
+        answer = door.ask("POST", f"/api/v1/{what}", f"Bearer {trader.token}")
+        assert answer.status_code == 200, answer.text
+        [portfolio] = answer.json()["items"]
+        return {name: portfolio[name] for name in ("id", "halt", "halt_reason")}
+
+    assert order("halt?reason=fog") == {"id": "main", "halt": "halted", "halt_reason": "fog"}
+    assert order("squareoff?portfolio=main") == {"id": "main", "halt": "squared off", "halt_reason": "by hand"}
+    assert order("resume") == {"id": "main", "halt": None, "halt_reason": None}
+    nobody = door.ask("POST", "/api/v1/halt?portfolio=mian", f"Bearer {trader.token}")
+    assert (nobody.status_code, nobody.json()["detail"]) == (404, "there is no portfolio 'mian'")
+    with door.database.connect() as connection:
+        rows = connection.execute("SELECT actor, what FROM audit_log WHERE chain = 'main/commands' ORDER BY seq")
+        who = f"API key {trader.key.key_id}"
+        assert rows.fetchall() == [(who, "halted"), (who, "squared off"), (who, "resumed")]
+
+
 def test_the_documentation_is_one_page_with_every_operation_and_nothing_from_elsewhere(door: Door) -> None:
     page = door.ask("GET", "/docs", f"Bearer {door.token}").text
     for path in API:
         assert f"<code>GET {path}</code>" in page
+    for path in ORDERS:
+        assert f"<code>POST {path}</code>" in page
     assert "<td>symbol</td><td>array of string</td><td>required</td><td>Repeat it for several</td>" in page
     assert "<td>limit</td><td>integer 1 … 1000</td>" in page
     assert "<td>executed_at</td><td>string (date-time) or null</td>" in page

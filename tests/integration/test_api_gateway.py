@@ -263,8 +263,9 @@ def test_a_missing_parameter_is_named(world: World, path: str, parameter: str) -
 
 def test_what_is_not_there_and_what_may_not_be_done_is_a_problem_too(world: World) -> None:
     assert world.problem("nothing")["detail"] == "GET /api/v1/nothing: not found"
+    token = add_key(world.database.url, "admin").token
     answer = world.gateway.client.post(
-        f"{world.gateway.url}/api/v1/orders", headers={"Authorization": f"Bearer {world.token}"}
+        f"{world.gateway.url}/api/v1/orders", headers={"Authorization": f"Bearer {token}"}
     )
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
     assert answer.headers["content-type"] == "application/problem+json"

@@ -15,6 +15,8 @@ from .gateway_rig import GatewayProcess, add_key, fill_ledger, fill_ticks, tick_
 PATHS = [f"/api/v1/{name}" for name in (
     "portfolios", "positions", "orders", "equity", "scanner", "quotes", "ticks", "services",
 )]  # fmt: skip
+ORDERS = [f"/api/v1/{name}" for name in ("halt", "resume", "squareoff")]
+OPERATIONS = [*(("get", path) for path in PATHS), *(("post", path) for path in ORDERS)]
 WITHOUT_PARAMETERS = ("/api/v1/portfolios", "/api/v1/services")
 BOUNDED = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
@@ -39,7 +41,7 @@ def api(
     with database_on(postgres) as database:
         fill_ledger(database.url)
         fill_ticks(questdb.environment, tick_rows("NSE_EQ:TCS", 5))
-        token = add_key(database.url).token
+        token = add_key(database.url, "admin").token
         environment = database.environment | questdb.environment | redis_server.environment
         with GatewayProcess(tmp_path_factory.mktemp("gateway"), environment) as gateway:
             headers = {"Authorization": f"Bearer {token}"}
@@ -48,11 +50,11 @@ def api(
             yield Api(schema, headers)
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_what_the_document_allows_is_answered_as_it_says(api: Api, path: str) -> None:
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_what_the_document_allows_is_answered_as_it_says(api: Api, method: str, path: str) -> None:
     statuses = set()
 
-    @given(case=api.schema[path]["GET"].as_strategy())
+    @given(case=api.schema[path][method].as_strategy())
     @BOUNDED
     def ask(case: schemathesis.Case) -> None:
         case.query.pop("cursor", None)  # one that we never gave is refused, however well it is written
@@ -64,11 +66,11 @@ def test_what_the_document_allows_is_answered_as_it_says(api: Api, path: str) ->
     assert statuses == {200}
 
 
-@pytest.mark.parametrize("path", [path for path in PATHS if path not in WITHOUT_PARAMETERS])
-def test_what_the_document_does_not_allow_is_refused_as_it_says(api: Api, path: str) -> None:
+@pytest.mark.parametrize(("method", "path"), [each for each in OPERATIONS if each[1] not in WITHOUT_PARAMETERS])
+def test_what_the_document_does_not_allow_is_refused_as_it_says(api: Api, method: str, path: str) -> None:
     statuses = set()
 
-    @given(case=api.schema[path]["GET"].as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE))
+    @given(case=api.schema[path][method].as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE))
     @BOUNDED
     def ask(case: schemathesis.Case) -> None:
         statuses.add(case.call_and_validate(headers=api.headers).status_code)
@@ -79,4 +81,4 @@ def test_what_the_document_does_not_allow_is_refused_as_it_says(api: Api, path: 
 
 def test_the_document_describes_these_operations_and_no_other(api: Api) -> None:
     operations = [result.ok() for result in api.schema.get_all_operations()]
-    assert [(operation.method, operation.path) for operation in operations] == [("get", path) for path in PATHS]
+    assert [(operation.method, operation.path) for operation in operations] == OPERATIONS

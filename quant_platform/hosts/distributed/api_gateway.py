@@ -4,13 +4,15 @@ import contextlib
 import threading
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import structlog
 
 from quant_platform.adapters.ledger.gateway import GatewayLedger
+from quant_platform.domain.commands import Halt
 from quant_platform.domain.errors import UnavailableError
 from quant_platform.hosts import process
-from quant_platform.hosts.api_keys import unseal
+from quant_platform.hosts.api_keys import split_token, unseal
 from quant_platform.hosts.config import Settings
 from quant_platform.hosts.distributed import connections, ledger_connections, series_connections
 from quant_platform.hosts.doorkeeper import Doorkeeper
@@ -109,7 +111,13 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
         others = {name: url for name, url in settings.api.services.items() if name != NAME}
         return [mine, *await ask_services(others)]
 
-    app = make_app(Sources(ledger, series, lookups.quotes, services), Doorkeeper(ledger).admit, routes(health), observe)
+    def command(order: Halt, reason: str, token: str, portfolio: str | None) -> Sequence[str]:
+        shown = split_token(token)
+        actor = f"API key {shown[0]}" if shown else "API"
+        return ledger().command(order, reason, actor, datetime.now(UTC), portfolio)
+
+    sources = Sources(ledger, command, series, lookups.quotes, services)
+    app = make_app(sources, Doorkeeper(ledger).admit, routes(health), observe)
     try:
         with (
             process.stopped_by_signals() as stop,

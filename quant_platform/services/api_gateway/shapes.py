@@ -34,6 +34,8 @@ class Portfolio:
     last_run: str | None
     last_run_state: str | None
     last_updated: datetime
+    halt: str | None  # "halted": no entries; "squared off": out of everything
+    halt_reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,8 @@ def portfolio(view: PortfolioView) -> Portfolio:
         last_run=view.last_run or None,
         last_run_state=view.last_run_state or None,
         last_updated=view.last_updated.astimezone(IST),
+        halt=view.halt.order.label or None,
+        halt_reason=view.halt.reason or None,
     )
 
 

@@ -98,6 +98,7 @@ class KafkaReader:
 
         def given_up(_: Consumer, __: list[TopicPartition]) -> None:
             reader._found.clear()  # whoever has the partitions now reads them again, from the last commit
+            reader._held = frozenset()
 
         def assigned(_: Consumer, partitions: list[TopicPartition]) -> None:
             if on_assigned is None or reader._is_closing:

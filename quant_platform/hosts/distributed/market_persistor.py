@@ -24,6 +24,7 @@ from quant_platform.hosts.config import Settings
 from quant_platform.hosts.distributed import connections, series_connections
 from quant_platform.hosts.distributed.enriched_intake import EnrichedIntake
 from quant_platform.hosts.distributed.intake import Intake, count_read
+from quant_platform.hosts.distributed.time_window import Abreast, TimeWindow
 from quant_platform.hosts.health import Health
 from quant_platform.hosts.options import ServiceOptions
 from quant_platform.hosts.warm_readers import warm_readers
@@ -43,8 +44,13 @@ MORE_WITHIN_S = 0.1
 """How long that is: what a patient reader's fetch takes."""
 FIRST_ROWS = 10_000
 """As many as the first turn after a start takes: one that is killed again and again gets on all the same."""
-WRITTEN_PIECES = 50
-"""Pieces that are written at a time: the server pays for every commit."""
+WRITTEN_ROWS = 100_000
+"""Ticks that are written at a time: the server pays for every commit."""
+TURNS_HELD = 3
+"""Turns amid a backlog whose ticks wait for earlier ones of the next."""
+MOST_HELD = 3 * WRITTEN_ROWS
+TURNS_ABREAST = 2
+"""As far as the last partition comes in so many turns, the first one may be ahead of it."""
 TURNS_AHEAD = 3
 """Turns amid a backlog that are taken before the rows of the first of them are durable: with fewer, taking, making rows
 and writing wait for each other in turns."""
@@ -154,7 +160,9 @@ class MarketPersistorService:
         self._looked_at = time.monotonic()
         self._store.prepare()
         self._most = min(FIRST_ROWS, self._flush_rows)
-        self._rows: list[_Rows] = []  # made, and not written yet
+        self._window = TimeWindow(TURNS_HELD, MOST_HELD)
+        self._rows: list[_Rows] = []  # of other tables, made, and not written yet
+        self._is_behind = False
         self._turns: deque[_Turn] = deque()  # whose rows may not be durable yet
         self._durable: _Turn | None = None  # the newest of the others
         self._inlets: list[_Inlet] = []
@@ -171,7 +179,7 @@ class MarketPersistorService:
         self._take_until = time.monotonic() + self._flush_s
         ticks, greeks = self._inlets
         for inlet in self._inlets:
-            inlet.begin_turn()
+            inlet.begin_turn(is_behind=self._is_behind)
         ticks.take(min(PIECE, self._most), self._flush_s)
         greeks.take(self._most, 0.0)
 
@@ -191,17 +199,18 @@ class MarketPersistorService:
 
     def store(self) -> None:
         """Have the rest of the rows written."""
+        ticks, _ = self._inlets
+        self._is_behind = ticks.taken >= ENOUGH and ticks.reader.lag() > 0
         marks = [inlet.mark() for inlet in self._inlets]
-        self._turns.append(_Turn(self._reads.do(partial(self._finish, marks)), marks))
+        self._turns.append(_Turn(self._reads.do(partial(self._finish, marks, at_rest=not self._is_behind)), marks))
 
     def flush(self) -> None:
         """Return when the rows of this turn are durable; amid a backlog, when those some turns before are."""
-        ticks, _ = self._inlets
-        ahead = TURNS_AHEAD if ticks.taken >= ENOUGH and ticks.reader.lag() else 0
+        held = TURNS_HELD if self._is_behind else 0
+        ahead = held + TURNS_AHEAD if self._is_behind else 0
         while len(self._turns) > ahead:
-            turn = self._turns.popleft()
-            turn.last_write.result().result()
-            self._durable = turn
+            self._turns[held].last_write.result().result()
+            self._durable = self._turns.popleft()
 
     def commit(self) -> None:
         """Go on after what is durable; dead letters and offsets together."""
@@ -217,12 +226,19 @@ class MarketPersistorService:
             self._closing.pop()()
 
     def _read(self, inlet: "_Inlet", records: Records) -> None:
-        self._rows += inlet.rows_of(records)
-        if len(self._rows) >= WRITTEN_PIECES:
+        for table, rows in inlet.rows_of(records):
+            if table is TICKS:
+                self._window.add(rows)
+            else:
+                self._rows.append((table, rows))
+        if self._window.fresh > WRITTEN_ROWS:
             self._have_written()
 
-    def _have_written(self) -> Future[None]:
+    def _have_written(self, *, everything: bool = False) -> Future[None]:
         rows, self._rows = self._rows, []
+        ticks = self._window.take(everything=everything)
+        if ticks is not None:
+            rows.append((TICKS, ticks))
         return self._writes.do(partial(self._write, rows))
 
     def _write(self, pieces: Sequence[_Rows]) -> None:
@@ -232,12 +248,14 @@ class MarketPersistorService:
         for table, rows in pieces:
             self._stored.labels(table.name).inc(rows.timestamp.size)
 
-    def _finish(self, marks: "Sequence[_Mark]") -> Future[None]:
-        """Have what is left of a turn written, and give it the dead letters that its records became."""
+    def _finish(self, marks: "Sequence[_Mark]", *, at_rest: bool) -> Future[None]:
+        """Have what is due at a turn's end written, and give it the dead letters that its records became."""
         for inlet, mark in zip(self._inlets, marks, strict=True):
             mark.dead_letters.extend(inlet.dead_letters)
             inlet.dead_letters.clear()
-        return self._have_written()
+        done = self._have_written(everything=at_rest)
+        self._window.end_turn()
+        return done
 
     def _show_lag(self) -> None:
         for each, inlet in zip(INPUTS, self._inlets, strict=True):
@@ -310,6 +328,7 @@ class _Inlet:
         """Records of this turn."""
         self.dead_letters: list[tuple[Record, str]] = []  # that wait for the commit of their turn
         self._read = self._committed_read = 0  # records since the start
+        self._abreast = Abreast(TURNS_ABREAST)
         self._health = health
         moved = Source(source.group, source.topic.name)
         self._writer: TransactionalWriter = bus.transactional_writer(f"{source.group}-{instance}", moved)
@@ -325,9 +344,10 @@ class _Inlet:
         self._committed: Offsets = {}
         self._is_interrupted = False
 
-    def begin_turn(self) -> None:
-        """Count anew what is taken."""
+    def begin_turn(self, *, is_behind: bool) -> None:
+        """Count anew what is taken; amid a backlog, have partitions that are far ahead wait."""
         self.taken = 0
+        self.reader.hold(self._abreast.far_ahead() if is_behind else frozenset())
 
     def take(self, most: int, wait_s: float) -> None:
         """Take the next records, none where ``most`` is 0.
@@ -349,6 +369,9 @@ class _Inlet:
         if isinstance(self._intake, Intake):
             return _rows_of([content for _, content in self._intake.read(records)])
         ticks, _, others = self._intake.read(records)
+        for record, content in others:
+            if type(content) is ClockRecord:
+                self._abreast.saw(record.partition, content.ts)
         rows = _rows_of([content for _, content in others])
         if ticks.ts.size:
             rows.append((TICKS, tick_rows(ticks, self._intake.names)))
@@ -378,3 +401,4 @@ class _Inlet:
 
     def _on_share(self, _partitions: Sequence[int]) -> None:
         self._is_interrupted = self._read > self._committed_read
+        self._abreast.forget()

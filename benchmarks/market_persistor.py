@@ -23,8 +23,8 @@ from benchmarks.stream import Cost
 from quant_platform.adapters.bus.kafka import KafkaBus
 from quant_platform.adapters.ticks.questdb import QuestdbWriter
 from quant_platform.adapters.ticks.questdb_http import QuestdbHttp, address_of
-from quant_platform.adapters.ticks.series_rows import picked
-from quant_platform.domain.enriched_json import EnrichedColumns, KnownSymbols, read_enriched
+from quant_platform.adapters.ticks.series_rows import joined, picked
+from quant_platform.domain.enriched_json import KnownSymbols, read_enriched
 from quant_platform.domain.records import encode
 from quant_platform.domain.topics import ENRICHED_TICKS
 from quant_platform.ports.series_store import TICKS, TickRows
@@ -98,22 +98,24 @@ def ours(table: Table, bus: KafkaBus, environment: Mapping[str, str]) -> Cost:
         return table.watched(process)
 
 
-def _read(count: int) -> tuple[EnrichedColumns, tuple[str, ...]]:
+def _rows(count: int) -> TickRows:
     known = KnownSymbols()
     known.add(names(stream.SYMBOLS))
-    values = [encode(record) for records in stream.enriched(count) for record in records]
-    columns, is_read = read_enriched(values, known)
-    assert is_read.mean() > ROWS_AT_LEAST
-    return columns, known.names
+    parts = []
+    for records in stream.enriched(count):
+        columns, is_read = read_enriched([encode(record) for record in records], known)
+        assert is_read.mean() > ROWS_AT_LEAST
+        parts.append(tick_rows(columns, known.names))
+    return joined(TICKS, parts)
 
 
 def measure(run: Run) -> Iterator[Figure]:
     """Rows visible per second, in turns with all sizes of flush."""
-    count = run.size(1_600_000, 300_000)
+    count = run.size(4_000_000, 300_000)  # the service reads some 600,000 ahead of what can be read
     with stream.servers("kafka", "questdb") as environment:
         bus = stream.bus_of(environment)
         stream.publish(bus, ENRICHED_TICKS, stream.enriched(count))
-        rows = tick_rows(*_read(count))
+        rows = _rows(count)
         table = Table(environment["QUESTDB_HTTP_URL"], count)
         service: list[Cost] = []
         limits: dict[int, list[Cost]] = {size: [] for size in FLUSHES}

@@ -1,7 +1,8 @@
 """``quant halt``, ``quant resume`` and ``quant squareoff``: the owner's order, written into the ledger."""
 
-import getpass
 from datetime import UTC, datetime
+
+import psutil
 
 from quant_platform.domain.commands import Halt
 from quant_platform.hosts.home import lock_holder
@@ -23,7 +24,7 @@ def run(options: HaltOptions) -> None:
         ConfigurationError: a setting is wrong, or Postgres refuses us.
         UnavailableError: the ledger cannot be reached or written now: nothing was ordered.
     """
-    actor = f"quant, by {getpass.getuser()}"
+    actor = f"quant, by {psutil.Process().username()}"  # a number where the user has no name, as in a container
     with open_ledger(options) as ledger:
         names = ledger.command(options.order, options.reason, actor, datetime.now(UTC), options.portfolio)
         found = {view.name: view for view in ledger.portfolios() if view.name in names}

@@ -3,9 +3,9 @@
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from quant_platform.domain import topics
 from quant_platform.domain.errors import UnavailableError
@@ -25,14 +25,13 @@ from quant_platform.hosts.distributed import connections, series_connections
 from quant_platform.hosts.distributed.enriched_intake import EnrichedIntake
 from quant_platform.hosts.distributed.intake import Intake, count_read
 from quant_platform.hosts.distributed.time_window import Abreast, TimeWindow
+from quant_platform.hosts.distributed.work_line import WorkLine
 from quant_platform.hosts.health import Health
 from quant_platform.hosts.options import ServiceOptions
 from quant_platform.hosts.warm_readers import warm_readers
 from quant_platform.ports.bus import Bus, GroupReader, Offsets, Record, Records, Source, TransactionalWriter
 from quant_platform.ports.series_store import CANDLES_1M, OPTION_GREEKS, TICKS, SeriesWriter, Table
 from quant_platform.services.market_persistor.rows import candle_rows, greeks_rows, tick_rows
-
-T = TypeVar("T")
 
 NAME = "market_persistor"
 
@@ -169,9 +168,9 @@ class MarketPersistorService:
         for each in INPUTS:
             self._inlets.append(_Inlet(self._bus, each, self._instance, self._health))
             self._closing.append(self._inlets[-1].close)
-        self._writes = _Line("writes")
+        self._writes = WorkLine("writes")
         self._closing.append(self._writes.close)
-        self._reads = _Line("rows")
+        self._reads = WorkLine("rows")
         self._closing.append(self._reads.close)
 
     def poll(self) -> None:
@@ -282,34 +281,6 @@ class _Turn(NamedTuple):
 
     last_write: Future[Future[None]]  # as soon as its rows are made
     marks: Sequence[_Mark]  # one an inlet
-
-
-class _Line:
-    """A thread that does one work after the other, and none after one that failed.
-
-    Args:
-        name: of the thread.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._pool = ThreadPoolExecutor(1, name)
-        self._last: Future[Any] | None = None
-
-    def do(self, work: Callable[[], T]) -> Future[T]:
-        """Have it done after all before; it fails as that did."""
-        before = self._last
-
-        def in_turn() -> T:
-            if before is not None:
-                before.result()
-            return work()
-
-        self._last = done = self._pool.submit(in_turn)
-        return done
-
-    def close(self) -> None:
-        """Finish what is under way, and begin nothing more."""
-        self._pool.shutdown(cancel_futures=True)
 
 
 class _Inlet:

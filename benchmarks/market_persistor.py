@@ -4,9 +4,10 @@
 
 The service with its default settings takes enriched ticks with five levels that wait in Kafka, committed in
 transactions. The limit is pandas frames of the same rows, made beforehand, through the client's ``Sender.dataframe`` in
-three sizes of flush, the best of which counts. Both are measured from the first fifth of the rows that can be read to
-the last tenth, by counting them in the table: the very last ones wait a second for company that never comes. The
-servers run as `quant servers up` has them, so a flush is on the disk.
+three sizes of flush, the best of which counts. Both are measured by counting rows in the table, from the first that can
+be read, because the service reads hundreds of thousands ahead, which it would be given for nothing later, to the last
+tenth, because the very last ones wait a second for company that never comes. The servers run as `quant servers up` has
+them, so a flush is on the disk.
 """
 
 import statistics
@@ -61,7 +62,7 @@ class Table:
     def watched(self, process: psutil.Process) -> Cost:
         """What a process spends until nearly all rows can be read."""
         nearly_all = self._count * 9 // 10
-        return stream.watched(process, self._visible, nearly_all, nearly_all)
+        return stream.watched(process, self._visible, nearly_all, nearly_all, since=1)
 
     def _visible(self) -> int:
         return int(self._questdb.ask("SELECT count() FROM ticks")[0][0])
@@ -111,7 +112,7 @@ def _rows(count: int) -> TickRows:
 
 def measure(run: Run) -> Iterator[Figure]:
     """Rows visible per second, in turns with all sizes of flush."""
-    count = run.size(4_000_000, 300_000)  # the service reads some 600,000 ahead of what can be read
+    count = run.size(4_000_000, 300_000)  # the longer the backlog, the further its partitions drift apart
     with stream.servers("kafka", "questdb") as environment:
         bus = stream.bus_of(environment)
         stream.publish(bus, ENRICHED_TICKS, stream.enriched(count))

@@ -153,14 +153,15 @@ def service(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterato
             process.wait()
 
 
-def watched(process: psutil.Process, done: Callable[[], int], end: int, count: int) -> Cost:
-    """What a process spends from the first fifth of its work on to the end.
+def watched(process: psutil.Process, done: Callable[[], int], end: int, count: int, since: int | None = None) -> Cost:
+    """What a process spends from the first fifth of its work on to the end, or from where it is told.
 
     Args:
         process: the service.
         done: how far it has come; offsets do, which count clocks and the marks of transactions, too.
         end: how far it is watched; it may come further between two looks.
         count: how many ticks that is.
+        since: how far it is when the watch begins; None for a fifth of the end.
 
     Raises:
         TimeoutError: it does not come to an end.
@@ -173,7 +174,7 @@ def watched(process: psutil.Process, done: Callable[[], int], end: int, count: i
         now = done()
         wall, used = time.perf_counter(), process.cpu_times()
         peak = max(peak, process.memory_info().rss)
-        if first is None and now >= end // 5:
+        if first is None and now >= (end // 5 if since is None else since):
             first = now, wall, used.user + used.system
         if now >= end:
             break

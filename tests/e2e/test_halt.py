@@ -18,6 +18,32 @@ PENDING = "SELECT count(*) FROM orders WHERE state = 'pending'"
 BY_COMMAND = "SELECT count(*) FROM executed_orders WHERE reason = 'squared off by command'"
 
 
+HOLDS = """
+from dataclasses import dataclass
+
+
+class Holds:
+    name = "holds"
+
+    @dataclass(frozen=True)
+    class Parameters:
+        pass
+
+    def __init__(self, parameters):
+        self.parameters = parameters
+
+    def signals(self, features):
+        return features.ltp > 0, features.ltp < 0
+
+    def explain_entry(self, tick):
+        return "always"
+
+    def explain_exit(self, tick):
+        return "never"
+"""
+"""Buys what there is and sells nothing: what is sold before the square-off was sold by command."""
+
+
 def count(home: Path, query: str) -> int:
     rows = Ledger(home).rows(query)
     return int(rows[0][0]) if rows else 0
@@ -36,7 +62,10 @@ def stopped(process: subprocess.Popen[str]) -> None:
 
 def test_out_of_everything_holds_over_a_restart_until_it_is_taken_back(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    command = ["--date", DAY, "--speed", SPEED, "--json", "--home", str(home)]
+    strategy = tmp_path / "holds.py"
+    strategy.write_text(HOLDS)
+    command = ["--date", DAY, "--speed", SPEED, "--json", "--home", str(home), "--strategy", str(strategy)]
+    command += ["--set", "risk_per_trade_bps=10000"]  # no stop is touched
     with started(*command, cwd=tmp_path) as process:
         assert wait_until(lambda: count(home, OPEN_POSITIONS) >= 2, process)
         order("squareoff", home, "--reason", "storm")

@@ -1,6 +1,7 @@
 """``quant halt, resume, squareoff``: the kill switch, and out of everything now."""
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that --help answers at once
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -25,51 +26,31 @@ MOST_REASON = 200
 Reason = Annotated[
     str, typer.Option("--reason", metavar="TEXT", help="Why: kept in the audit log, and shown while it holds.")
 ]
-Portfolio = Annotated[
-    str | None, typer.Option("--portfolio", metavar="NAME", help="Only this portfolio. [default: all]")
-]
+_COMMANDS = {
+    "halt": (Halt.NO_ENTRIES, "Make no entries any more; exits go on."),
+    "resume": (Halt.NONE, "Trade again after `quant halt` or `quant squareoff`."),
+    "squareoff": (Halt.OUT, "Sell everything now, and make no entries any more."),
+}
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
-    for command in (halt, resume, squareoff):
-        app.command(epilog=EXAMPLES)(command)
+    for name, (order, what) in _COMMANDS.items():
+        app.command(name, help=what, epilog=EXAMPLES)(_command(order))
 
 
-def halt(
-    portfolio: Portfolio = None,
-    reason: Reason = "by hand",
-    mode: flags.LedgerMode = "embedded",
-    home: flags.Home = None,
-    json: flags.Json = False,
-    config: flags.ConfigFile = None,
-) -> None:
-    """Make no entries any more; exits go on."""
-    _order(HaltOptions(Halt.NO_ENTRIES, portfolio, reason, mode, home, json, config))
+def _command(order: Halt) -> Callable[..., None]:
+    def command(
+        portfolio: flags.OnePortfolio = None,
+        reason: Reason = "by hand",
+        mode: flags.LedgerMode = "embedded",
+        home: flags.Home = None,
+        json: flags.Json = False,
+        config: flags.ConfigFile = None,
+    ) -> None:
+        _order(HaltOptions(order, portfolio, reason, mode, home, json, config))
 
-
-def resume(
-    portfolio: Portfolio = None,
-    reason: Reason = "by hand",
-    mode: flags.LedgerMode = "embedded",
-    home: flags.Home = None,
-    json: flags.Json = False,
-    config: flags.ConfigFile = None,
-) -> None:
-    """Trade again after `quant halt` or `quant squareoff`."""
-    _order(HaltOptions(Halt.NONE, portfolio, reason, mode, home, json, config))
-
-
-def squareoff(
-    portfolio: Portfolio = None,
-    reason: Reason = "by hand",
-    mode: flags.LedgerMode = "embedded",
-    home: flags.Home = None,
-    json: flags.Json = False,
-    config: flags.ConfigFile = None,
-) -> None:
-    """Sell everything now, and make no entries any more."""
-    _order(HaltOptions(Halt.OUT, portfolio, reason, mode, home, json, config))
+    return command
 
 
 def _order(options: HaltOptions) -> None:

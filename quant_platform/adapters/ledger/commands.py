@@ -14,8 +14,6 @@ from quant_platform.ports.ledger_store import HaltFlag
 HALT_FLAG = (runtime_state.c.halted, runtime_state.c.halt_reason, runtime_state.c.square_off)
 """The columns of a :class:`~quant_platform.ports.ledger_store.HaltFlag`, in order."""
 
-_WHAT = {Halt.NONE: "resumed", Halt.NO_ENTRIES: "halted", Halt.OUT: "squared off"}
-
 
 def chain_of(portfolio: str) -> str:
     """Name of the audit chain of a portfolio's commands: its own is the runtime's, and a chain has one writer."""
@@ -60,7 +58,7 @@ def command(
         after = HaltFlag()
         if order is not Halt.NONE:
             after = HaltFlag(True, reason, order is Halt.OUT or before.square_off)
-        fact = Fact(to_ns(now), _WHAT[order], before._asdict(), after._asdict())
+        fact = Fact(to_ns(now), order.label or "resumed", before._asdict(), after._asdict())
         head = chain_facts(connection, chain_of(name), AuditHead(seq, digest), actor, [fact])
         new = {"halted": after.halted, "halt_reason": after.reason, "square_off": after.square_off}
         ends = {"command_seq": head.seq, "command_hash": head.hash}

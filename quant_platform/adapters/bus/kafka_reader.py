@@ -98,7 +98,7 @@ class KafkaReader:
 
         def given_up(_: Consumer, __: list[TopicPartition]) -> None:
             reader._found.clear()  # whoever has the partitions now reads them again, from the last commit
-            reader._held = frozenset()
+            reader._held = frozenset()  # they are given out again without a pause
 
         def assigned(_: Consumer, partitions: list[TopicPartition]) -> None:
             if on_assigned is None or reader._is_closing:

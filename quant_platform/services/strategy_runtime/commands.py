@@ -6,9 +6,10 @@ from quant_platform.domain.commands import Halt
 from quant_platform.domain.orders import Trigger
 from quant_platform.kernel import kernel
 from quant_platform.services.strategy_runtime.loop import cancel_entry, mark_minute, square_off
+from quant_platform.services.strategy_runtime.risk import NO_HALT
 
 COMMAND = int(Trigger.COMMAND)
-NO_HALT, OUT = int(Halt.NONE), int(Halt.OUT)
+OUT = int(Halt.OUT)
 
 
 @kernel

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from quant_platform.domain.charges import total_charges
+from quant_platform.domain.charges import ChargeRates, total_charges
 from quant_platform.domain.orders import BUY, SELL, EventKind, Fill, Intent, Refusal, Trigger
 from quant_platform.domain.prefetch import prefetch, ticks_ahead
 from quant_platform.domain.ticks import NOT_FED, NS_PER_MINUTE, integer, unsigned
@@ -244,6 +244,31 @@ def _mark(account: Any, position: Any, ltp: int) -> None:
 
 
 @kernel
+def _limits_in(rules: Any) -> Limits:
+    """The limits of a record of :data:`RULES`."""
+    return Limits(
+        rules["position_size_bps"],
+        rules["max_positions"],
+        rules["risk_per_trade_bps"],
+        rules["latency_ns"],
+        rules["slippage_bps"],
+        rules["depth"] != 0,
+    )
+
+
+@kernel
+def _times_in(rules: Any) -> SessionTimes:
+    """The session times of a record of :data:`RULES`."""
+    square_off, close, until, rates = rules["square_off"], rules["close"], rules["entry_until"], rules["rates"]
+    return SessionTimes(
+        (square_off[0], square_off[1]),
+        (close[0], close[1]),
+        (until[0], until[1]),
+        ChargeRates(rates[0], rates[1], rates[2], rates[3], rates[4], rates[5], rates[6], rates[7]),
+    )
+
+
+@kernel
 def _next_due(account: Any) -> int:
     """When something happens next that is not for a tick to bring about: a timer, a minute's end, the session's."""
     return min(account["next_timer"], account["minute_end"], account["day_end"])
@@ -318,7 +343,7 @@ def fire_timers(accounts: Any, positions: Any, events: Any, order: Any, classes:
         rules: one of :data:`~.state.RULES`.
         until: ns UTC.
     """
-    _fire(accounts[0], positions, events, order, classes, paper_exchange.times_in(rules[0]), until)
+    _fire(accounts[0], positions, events, order, classes, _times_in(rules[0]), until)
 
 
 @kernel
@@ -363,12 +388,11 @@ def process(  # noqa: D417 - the rest is named in one line
     Returns:
         The first row that was not processed.
     """
-    standing = Depth(standing_bid_price, standing_bid_qty, standing_ask_price, standing_ask_qty)
     tape = Tape(
         tape_ts, tape_symbol, tape_ltp, tape_flags, tape_has_depth, bid_price, bid_qty, ask_price, ask_qty, enter, leave
     )
     standing = Depth(standing_bid_price, standing_bid_qty, standing_ask_price, standing_ask_qty)
-    limits, times = paper_exchange.limits_in(rules[0]), paper_exchange.times_in(rules[0])
+    limits, times = _limits_in(rules[0]), _times_in(rules[0])
     account = accounts[0]
     return _process(
         account, positions, events, refused, order, classes, limits, times, standing, tape, start, stop, settle, decide

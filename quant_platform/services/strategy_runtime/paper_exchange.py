@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from quant_platform.domain.charges import ChargeRates
 from quant_platform.domain.orders import BUY, Approved
 from quant_platform.domain.prefetch import AHEAD, prefetch_levels
 from quant_platform.domain.ticks import integer
 from quant_platform.kernel import kernel
-from quant_platform.services.strategy_runtime.state import Limits, SessionTimes
+from quant_platform.services.strategy_runtime.state import Limits
 
 
 @kernel
@@ -141,28 +140,3 @@ def keep_depth(
             for side in range(4):
                 for level in range(source[side].shape[1]):
                     target[side][symbol, level] = source[side][row, level]
-
-
-@kernel
-def limits_in(rules: Any) -> Limits:
-    """The limits of a record of :data:`RULES`."""
-    return Limits(
-        rules["position_size_bps"],
-        rules["max_positions"],
-        rules["risk_per_trade_bps"],
-        rules["latency_ns"],
-        rules["slippage_bps"],
-        rules["depth"] != 0,
-    )
-
-
-@kernel
-def times_in(rules: Any) -> SessionTimes:
-    """The session times of a record of :data:`RULES`."""
-    square_off, close, until, rates = rules["square_off"], rules["close"], rules["entry_until"], rules["rates"]
-    return SessionTimes(
-        (square_off[0], square_off[1]),
-        (close[0], close[1]),
-        (until[0], until[1]),
-        ChargeRates(rates[0], rates[1], rates[2], rates[3], rates[4], rates[5], rates[6], rates[7]),
-    )

@@ -166,6 +166,7 @@ class RunRequest:
         capital: starting balance in paise; None to go on with the portfolio's balance (or the default when new).
         default_capital: starting balance of a new portfolio, paise.
         fresh: never resume or go on.
+        epoch: of this program's last run here, which it comes back to; None where it comes for the first time.
     """
 
     portfolio: str
@@ -175,6 +176,7 @@ class RunRequest:
     capital: int | None
     default_capital: int
     fresh: bool = False
+    epoch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,7 @@ class RunStart:
         resumed_at: ns UTC of the last committed moment of the interrupted run, None for a new run.
         state: the snapshot committed at that moment; empty for a new run.
         offsets: as of that moment (:attr:`LedgerBlock.offsets`); empty for a new run.
+        epoch: of this writer; a later one's is higher.
     """
 
     run_id: str
@@ -196,6 +199,7 @@ class RunStart:
     resumed_at: int | None = None
     state: bytes = b""
     offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    epoch: int = 0
 
 
 class HaltFlag(NamedTuple):

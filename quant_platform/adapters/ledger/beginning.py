@@ -18,7 +18,7 @@ from quant_platform.adapters.ledger.tables import (
     runs,
     runtime_state,
 )
-from quant_platform.domain.errors import UsageError
+from quant_platform.domain.errors import FencedError, UsageError
 from quant_platform.domain.money import decimal_text
 from quant_platform.ports.ledger_store import OpenPosition, RunRequest, RunStart
 
@@ -29,14 +29,22 @@ LOCAL_USER = "local"
 
 
 def begin(connection: Connection, request: RunRequest, now: datetime) -> tuple[Running, RunStart]:
-    """Begin or resume a run within the connection's transaction."""
+    """Begin or resume a run within the connection's transaction.
+
+    Raises:
+        FencedError: the request comes back to an epoch that another writer has ended.
+    """
     ts = to_ns(now)
+    # First of all: until it is held, whoever had the portfolio may still write what is read below.
+    epoch = _claimed(connection, request.portfolio)
+    if request.epoch is not None and request.epoch != epoch:
+        raise taken_over(request.portfolio)
     last = _last_run(connection, request.portfolio)
     if last is not None and last["state"] == "running":
         nothing_happened = last["moment_ns"] is None
         can_go_on = last["state_at_commit"] or nothing_happened
         if not request.fresh and last["identity"] == request.identity and can_go_on:
-            return _resume(connection, last, ts)
+            return _resume(connection, last, epoch + 1, ts)
         _interrupt(connection, last["run_id"])
     balance, head = _balance_to_start_with(connection, request, now)
     run_no = 1 if last is None else last["run_no"] + 1
@@ -58,7 +66,7 @@ def begin(connection: Connection, request: RunRequest, now: datetime) -> tuple[R
             refusals="{}",
         )
     )
-    epoch = take_over(connection, request.portfolio, run_id, now)
+    _hand_over(connection, request.portfolio, run_id, epoch + 1, now)
     forget_offsets(connection, request.portfolio)
     after = {
         "run_id": run_id,
@@ -67,8 +75,8 @@ def begin(connection: Connection, request: RunRequest, now: datetime) -> tuple[R
         "identity": request.identity,
     }
     head = append_facts(connection, request.portfolio, head, run_id, [Fact(ts, "run begun", {}, after)])
-    running = Running(run_id, request.portfolio, request.strategy, epoch, balance, fills=0, audit=head)
-    return running, RunStart(run_id, balance, balance)
+    running = Running(run_id, request.portfolio, request.strategy, epoch + 1, balance, fills=0, audit=head)
+    return running, RunStart(run_id, balance, balance, epoch=epoch + 1)
 
 
 def reset(connection: Connection, portfolio: str, capital: int | None, now: datetime) -> None:
@@ -77,6 +85,7 @@ def reset(connection: Connection, portfolio: str, capital: int | None, now: date
     Raises:
         UsageError: there is no such portfolio.
     """
+    epoch = _claimed(connection, portfolio)
     stored = _portfolio(connection, portfolio)
     if stored is None:
         raise UsageError(f"there is no portfolio {portfolio!r}", "`quant portfolio list` shows them")
@@ -84,33 +93,37 @@ def reset(connection: Connection, portfolio: str, capital: int | None, now: date
     if last is not None and last["state"] == "running":
         _interrupt(connection, last["run_id"])
     _start_anew(connection, stored, stored["starting_balance"] if capital is None else capital, now)
-    take_over(connection, portfolio, None, now)
+    _hand_over(connection, portfolio, None, epoch + 1, now)
 
 
-def take_over(connection: Connection, portfolio: str, run_id: str | None, now: datetime) -> int:
-    """Become the portfolio's only writer: every earlier one fails at its next commit.
+def taken_over(portfolio: str) -> FencedError:
+    """What a writer is told that another one has followed."""
+    return FencedError(f"another program has taken over portfolio {portfolio!r}", "stop this one; the other goes on")
+
+
+def _claimed(connection: Connection, portfolio: str) -> int:
+    """Keep whoever writes the portfolio from committing until the transaction ends.
 
     Returns:
-        The epoch to hold.
+        The epoch that it writes with; 0 where nobody ever did.
     """
+    query = select(runtime_state.c.epoch).where(runtime_state.c.portfolio_id == portfolio)
+    return connection.scalar(query.with_for_update()) or 0
+
+
+def _hand_over(connection: Connection, portfolio: str, run_id: str | None, epoch: int, now: datetime) -> None:
+    """Make who holds this epoch the portfolio's only writer: every earlier one fails at its next commit."""
     owner = runtime_state.c.portfolio_id == portfolio
-    epoch: int | None = connection.scalar(select(runtime_state.c.epoch).where(owner).with_for_update())
-    fresh = {"run_id": run_id, "moment_ns": None, "state": b"", "last_updated": now}
-    if epoch is None:
-        connection.execute(
-            insert(runtime_state).values(portfolio_id=portfolio, epoch=1, halted=False, halt_reason="", **fresh)
-        )
-        return 1
-    connection.execute(update(runtime_state).where(owner).values(epoch=epoch + 1, **fresh))
-    return epoch + 1
+    fresh = {"run_id": run_id, "epoch": epoch, "moment_ns": None, "state": b"", "last_updated": now}
+    if connection.execute(update(runtime_state).where(owner).values(**fresh)).rowcount == 0:
+        connection.execute(insert(runtime_state).values(portfolio_id=portfolio, halted=False, halt_reason="", **fresh))
 
 
-def _resume(connection: Connection, last: RowMapping, ts: int) -> tuple[Running, RunStart]:
+def _resume(connection: Connection, last: RowMapping, epoch: int, ts: int) -> tuple[Running, RunStart]:
     portfolio, run_id = last["portfolio_id"], last["run_id"]
     stored = _portfolio(connection, portfolio)
     assert stored is not None, "a run has a portfolio by foreign key"  # noqa: S101
     owner = runtime_state.c.portfolio_id == portfolio
-    epoch = last["epoch"] + 1
     connection.execute(update(runtime_state).where(owner).values(epoch=epoch))
     head = append_facts(
         connection,
@@ -137,6 +150,7 @@ def _resume(connection: Connection, last: RowMapping, ts: int) -> tuple[Running,
         last["moment_ns"],
         last["state_at_commit"],
         read_offsets(connection, portfolio),
+        epoch,
     )
     return running, start
 
@@ -215,7 +229,7 @@ def _last_run(connection: Connection, portfolio: str) -> RowMapping | None:
     """The newest run, with the snapshot that its last commit left (empty where another run's or none)."""
     state = runtime_state.c
     query = (
-        select(runs, state.epoch, state.state.label("state_at_commit"))
+        select(runs, state.state.label("state_at_commit"))
         .outerjoin(runtime_state, state.run_id == runs.c.run_id)
         .where(runs.c.portfolio_id == portfolio)
         .order_by(runs.c.run_no.desc())

@@ -66,6 +66,7 @@ class LedgerCopies(LedgerDatabase):
             SafetyError: there are portfolios here, and they are not to be replaced.
             LedgerError: the rows contradict their audit chain or each other; nothing was changed then.
         """
+        self._past_standstill(_keep_writers_out)
         with LedgerCopies(path) as copy, copy._reading() as source, self._writing() as target:
             _keep_writers_out(target)
             names = target.scalars(select(portfolios.c.id).order_by(portfolios.c.id)).all()

@@ -28,7 +28,7 @@ from quant_platform.adapters.ledger.tables import (
 )
 from quant_platform.adapters.ledger.together import answered_together
 from quant_platform.adapters.ledger.views import LedgerDatabase
-from quant_platform.domain.errors import FencedError, LedgerError
+from quant_platform.domain.errors import LedgerError
 from quant_platform.ports.ledger_store import HaltFlag, LedgerBlock, OutboxRow, RunRequest, RunStart, RunSummary
 
 if TYPE_CHECKING:
@@ -104,11 +104,15 @@ class SqlLedger(LedgerDatabase):
         annulled at cost: nobody knows what they would have been sold for.
 
         Raises:
+            FencedError: the request comes back to a run, and another writer has taken the portfolio over meanwhile.
             UnavailableError: the database cannot be reached or written.
         """
-        with self._writing() as connection:
+
+        def change(connection: Connection) -> tuple[Running, RunStart, HaltFlag]:
             running, start = beginning.begin(connection, request, self._now())
-            halt = halt_of(connection, request.portfolio)
+            return running, start, halt_of(connection, request.portfolio)
+
+        running, start, halt = self._past_standstill(change)
         self._running, self._run_id, self._halt = running, start.run_id, halt
         return start
 
@@ -208,8 +212,7 @@ class SqlLedger(LedgerDatabase):
         Raises:
             UsageError: there is no such portfolio.
         """
-        with self._writing() as connection:
-            beginning.reset(connection, portfolio, capital, self._now())
+        self._past_standstill(lambda connection: beginning.reset(connection, portfolio, capital, self._now()))
 
     def _current_run(self) -> Running:
         if self._running is None:
@@ -224,9 +227,7 @@ def _hold_epoch(connection: Connection, run: Running, block: LedgerBlock | None)
         kept = {"moment_ns": block.moment, "state": block.state, "last_updated": moment(block.moment)}
     held = connection.execute(_CLAIM, {"of": run.portfolio, "writer": run.epoch} | kept).one_or_none()
     if held is None:
-        raise FencedError(
-            f"another program has taken over portfolio {run.portfolio!r}", "stop this one; the other goes on"
-        )
+        raise beginning.taken_over(run.portfolio)
     return HaltFlag(*held)
 
 

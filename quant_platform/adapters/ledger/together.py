@@ -13,8 +13,8 @@ def answered_together(connection: Connection) -> Iterator[None]:
     """Have no statement of the block wait for the answer to the one before it: on a busy machine each costs two turns.
 
     Nothing can be learnt from such a statement, neither rows nor how many there were. Who stands still in the block
-    keeps the transaction, which Postgres drops elsewhere (``engine.IDLE_SECONDS``), so nothing else is done in it.
-    SQLite answers at once anyway.
+    keeps the transaction, which Postgres drops elsewhere (``engine.IDLE_SECONDS``), until somebody else needs it
+    (:mod:`~quant_platform.adapters.ledger.standstill`); so nothing else is done in it. SQLite answers at once anyway.
 
     Args:
         connection: within a transaction, which has begun.

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, delete, func, insert, select
 
@@ -13,6 +13,7 @@ from quant_platform.adapters.ledger.columns import moment
 from quant_platform.adapters.ledger.commands import HALT_FLAG, command, verify_chains
 from quant_platform.adapters.ledger.engine import faults_named, open_engine, reading_options
 from quant_platform.adapters.ledger.run_numbers import summarise
+from quant_platform.adapters.ledger.standstill import past_standstill
 from quant_platform.adapters.ledger.tables import (
     equity_curve,
     executed_orders,
@@ -29,6 +30,8 @@ from quant_platform.domain.errors import UsageError
 from quant_platform.domain.instruments import Instrument
 from quant_platform.ports.ledger_store import EquityRow, HaltFlag, RunSummary
 from quant_platform.ports.ledger_views import OrderView, PortfolioView, PositionView, ScanPick
+
+T = TypeVar("T")
 
 
 class LedgerDatabase:
@@ -73,6 +76,10 @@ class LedgerDatabase:
     def _writing(self) -> Iterator[Connection]:
         with faults_named(), self._engine.begin() as connection:
             yield connection
+
+    def _past_standstill(self, change: Callable[[Connection], T]) -> T:
+        with faults_named():
+            return past_standstill(self._engine, change)
 
     def portfolios(self) -> list[PortfolioView]:
         """Every portfolio, by name."""
@@ -195,8 +202,7 @@ class LedgerDatabase:
             UsageError: there is no such portfolio.
             UnavailableError: the ledger cannot be reached or written.
         """
-        with self._writing() as connection:
-            return command(connection, order, reason, actor, now, portfolio)
+        return self._past_standstill(lambda connection: command(connection, order, reason, actor, now, portfolio))
 
     def save_scan(self, ts: int, picks: Sequence[ScanPick]) -> None:
         """Keep a scan's picks; a scan of the same moment is replaced.

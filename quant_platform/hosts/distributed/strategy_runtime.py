@@ -175,6 +175,7 @@ class StrategyRuntimeService:
         self._on_over = on_over
         self._stop = stop
         self._closing: list[Callable[[], None]] = []
+        self._epoch: int | None = None  # of the portfolio, when this process had it last
         self._records = Records(ENRICHED_TICKS.name)
         self._orders = health.counter("quant_runtime_orders_total", "Approved orders", "side")
         self._refusals = health.counter("quant_runtime_refusals_total", "Logged refusals", "reason")
@@ -187,12 +188,17 @@ class StrategyRuntimeService:
     # The steps.
 
     def open(self) -> None:
-        """Begin or resume the run, and read from the first record that its last commit does not cover."""
+        """Begin or resume the run, and read from the first record that its last commit does not cover.
+
+        A process that has lost its connection comes back only where nobody has followed it meanwhile.
+        """
         self._bus.ensure([ENRICHED_TICKS, ORDER_EVENTS])
         plan = self._plan
         self._ledger = self._open_ledger()
         self._closing.append(self._ledger.close)
-        start = self._ledger.begin(plan.request)
+        came_with, self._epoch = self._epoch, None  # where the answer is lost, nobody knows whose the portfolio is
+        start = self._ledger.begin(replace(plan.request, epoch=came_with))
+        self._epoch = start.epoch
         self._run_id = start.run_id
         self._closing_auction: dict[str, bool] | None = None
         table = SymbolTable()

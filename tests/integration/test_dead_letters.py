@@ -27,6 +27,7 @@ from quant_platform.domain.records import (
     encode,
 )
 from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS, OPTION_GREEKS, SCANNER_SUGGESTIONS, Topic
+from quant_platform.hosts.distributed import market_persistor
 from quant_platform.hosts.distributed.feature_engine import FeatureEngineService
 from quant_platform.hosts.distributed.lookups import LookupWriter
 from quant_platform.hosts.distributed.market_persistor import MarketPersistorService
@@ -243,6 +244,22 @@ def test_the_market_persistor_stores_what_it_can_read_and_sets_the_rest_aside(po
         turn_until(lambda: store.newest(table, SYMBOL, 1000).timestamp.size == len(faults) + 1)
     require_set_aside(post, topic, faults, health)
     assert post.bus.behind(f"market_persistor{'' if topic is ENRICHED_TICKS else '.greeks'}", topic.name) == 0
+
+
+def test_dead_letters_of_turns_that_wait_for_each_other_all_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(market_persistor, "FIRST_ROWS", 10)
+    monkeypatch.setattr(market_persistor, "ENOUGH", 20)
+    post, store = MemoryPost(), MemorySeries()
+    post.bus.ensure([ENRICHED_TICKS])
+    values = [enriched(NS + number) for number in range(75)]
+    for number in (12, 35, 74):  # in turns of 20 behind the first, and in one at rest behind them
+        values[number] = b"{"
+    for value in values:
+        post.put(ENRICHED_TICKS, SYMBOL, Bad(value, ""))
+    service = MarketPersistorService(post.bus, lambda: store, Health("test"), instance="1", flush_rows=20, flush_s=0.1)
+    with opened(service) as turn_until:
+        turn_until(lambda: store.newest(TICKS, SYMBOL, 100).timestamp.size == len(values) - 3)
+    assert len(post.dead_letters(ENRICHED_TICKS)) == 3
 
 
 def greeks(ts: int) -> bytes:

@@ -45,14 +45,14 @@ FIRST_ROWS = 10_000
 """As many as the first turn after a start takes: one that is killed again and again gets on all the same."""
 WRITTEN_ROWS = 100_000
 """Ticks that are written at a time: the server pays for every commit."""
-TURNS_HELD = 3
-"""Turns amid a backlog whose ticks wait for earlier ones of the next."""
-MOST_HELD = 3 * WRITTEN_ROWS
+TURNS_HELD = 6
+"""Turns amid a backlog for which ticks wait at most, for partitions that are behind."""
+MOST_HELD = 4 * WRITTEN_ROWS
 TURNS_ABREAST = 2
-"""As far as the last partition comes in so many turns, the first one may be ahead of it."""
+"""As far as the partitions come in so many turns, the first one may be ahead of the last."""
 TURNS_AHEAD = 3
-"""Turns amid a backlog that are taken before the rows of the first of them are durable: with fewer, taking, making rows
-and writing wait for each other in turns."""
+"""Turns amid a backlog that are taken before what the first of them had written is durable: with fewer, taking, making
+rows and writing wait for each other in turns."""
 LOOK_EVERY_S = 2.0
 """How often Kafka is asked what nobody has stored yet: it takes as long as a flush."""
 
@@ -162,8 +162,10 @@ class MarketPersistorService:
         self._window = TimeWindow(TURNS_HELD, MOST_HELD)
         self._rows: list[_Rows] = []  # of other tables, made, and not written yet
         self._is_behind = False
-        self._turns: deque[_Turn] = deque()  # whose rows may not be durable yet
-        self._durable: _Turn | None = None  # the newest of the others
+        self._turns: deque[Sequence[_Mark]] = deque()  # whose rows may not be durable yet; one mark an inlet
+        self._done = 0  # the other turns
+        self._durable: list[Sequence[_Mark]] = []  # those of them that were not committed
+        self._ends: deque[Future[_End]] = deque()  # of the turns whose last write was not waited for
         self._inlets: list[_Inlet] = []
         for each in INPUTS:
             self._inlets.append(_Inlet(self._bus, each, self._instance, self._health))
@@ -201,22 +203,23 @@ class MarketPersistorService:
         ticks, _ = self._inlets
         self._is_behind = ticks.taken >= ENOUGH and ticks.reader.lag() > 0
         marks = [inlet.mark() for inlet in self._inlets]
-        self._turns.append(_Turn(self._reads.do(partial(self._finish, marks, at_rest=not self._is_behind)), marks))
+        self._turns.append(marks)
+        self._ends.append(self._reads.do(partial(self._finish, marks, at_rest=not self._is_behind)))
 
     def flush(self) -> None:
-        """Return when the rows of this turn are durable; amid a backlog, when those some turns before are."""
-        held = TURNS_HELD if self._is_behind else 0
-        ahead = held + TURNS_AHEAD if self._is_behind else 0
-        while len(self._turns) > ahead:
-            self._turns[held].last_write.result().result()
-            self._durable = self._turns.popleft()
+        """Return when the rows of this turn are durable; amid a backlog, when what one before had written is."""
+        while len(self._ends) > (TURNS_AHEAD if self._is_behind else 0):
+            end = self._ends.popleft().result()
+            end.last_write.result()
+            while self._done < end.turns:
+                self._durable.append(self._turns.popleft())
+                self._done += 1
 
     def commit(self) -> None:
         """Go on after what is durable; dead letters and offsets together."""
-        if self._durable is not None:
-            for inlet, mark in zip(self._inlets, self._durable.marks, strict=True):
-                inlet.commit(mark)
-            self._durable = None
+        for inlet, *marks in zip(self._inlets, *self._durable, strict=True):
+            inlet.commit(marks)
+        self._durable.clear()
         self._most = self._flush_rows
 
     def close(self) -> None:
@@ -235,7 +238,7 @@ class MarketPersistorService:
 
     def _have_written(self, *, everything: bool = False) -> Future[None]:
         rows, self._rows = self._rows, []
-        ticks = self._window.take(everything=everything)
+        ticks = self._window.take(self._inlets[0].complete, everything=everything)
         if ticks is not None:
             rows.append((TICKS, ticks))
         return self._writes.do(partial(self._write, rows))
@@ -247,14 +250,12 @@ class MarketPersistorService:
         for table, rows in pieces:
             self._stored.labels(table.name).inc(rows.timestamp.size)
 
-    def _finish(self, marks: "Sequence[_Mark]", *, at_rest: bool) -> Future[None]:
+    def _finish(self, marks: "Sequence[_Mark]", *, at_rest: bool) -> "_End":
         """Have what is due at a turn's end written, and give it the dead letters that its records became."""
         for inlet, mark in zip(self._inlets, marks, strict=True):
             mark.dead_letters.extend(inlet.dead_letters)
             inlet.dead_letters.clear()
-        done = self._have_written(everything=at_rest)
-        self._window.end_turn()
-        return done
+        return _End(self._have_written(everything=at_rest), self._window.end_turn())
 
     def _show_lag(self) -> None:
         for each, inlet in zip(INPUTS, self._inlets, strict=True):
@@ -276,11 +277,11 @@ class _Mark(NamedTuple):
     dead_letters: list[tuple[Record, str]]  # of the turn, with the reasons; complete when its rows are made
 
 
-class _Turn(NamedTuple):
-    """What one turn took."""
+class _End(NamedTuple):
+    """What is known when all rows of a turn are made."""
 
-    last_write: Future[Future[None]]  # as soon as its rows are made
-    marks: Sequence[_Mark]  # one an inlet
+    last_write: Future[None]
+    turns: int  # since the start, whose rows are all durable after it
 
 
 class _Inlet:
@@ -320,6 +321,11 @@ class _Inlet:
         self.taken = 0
         self.reader.hold(self._abreast.far_ahead() if is_behind else frozenset())
 
+    @property
+    def complete(self) -> int:
+        """The moment, ns UTC, that every partition has come to by its clocks; 0 where one has none."""
+        return self._abreast.complete
+
     def take(self, most: int, wait_s: float) -> None:
         """Take the next records, none where ``most`` is 0.
 
@@ -356,20 +362,24 @@ class _Inlet:
         """How far it came."""
         return _Mark(self.reader.positions(), self._read, [])
 
-    def commit(self, mark: _Mark) -> None:
-        """Commit what was read and the marks of transactions behind it: at rest the group is at the very end."""
-        for record, reason in mark.dead_letters:
-            self._writer.set_aside(record, reason)
-        if moved := {place: offset for place, offset in mark.reached.items() if self._committed.get(place) != offset}:
+    def commit(self, marks: Sequence[_Mark]) -> None:
+        """Commit what turns read, and the marks of transactions behind it: at rest the group is at the very end."""
+        if not marks:
+            return
+        for mark in marks:
+            for record, reason in mark.dead_letters:
+                self._writer.set_aside(record, reason)
+        reached = marks[-1].reached
+        if moved := {place: offset for place, offset in reached.items() if self._committed.get(place) != offset}:
             # In a transaction: a plain commit that is under way when Kafka dies waits for ever, unseen.
             self._writer.commit(self.reader, moved)
-        self._committed, self._committed_read = mark.reached, mark.read
+        self._committed, self._committed_read = reached, marks[-1].read
 
     def close(self) -> None:
         """Leave the group; dead letters that were not committed are dropped."""
         self.reader.close()
         self._writer.close()
 
-    def _on_share(self, _partitions: Sequence[int]) -> None:
+    def _on_share(self, partitions: Sequence[int]) -> None:
         self._is_interrupted = self._read > self._committed_read
-        self._abreast.forget()
+        self._abreast.begin(partitions)

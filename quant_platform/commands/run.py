@@ -1,4 +1,4 @@
-"""``quant backtest``, ``quant up`` and ``quant exchange``: the commands that run a market."""
+"""``quant up, backtest, parity`` and ``quant exchange``: the commands that run a market."""
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that --help answers at once
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import typer
 
 from quant_platform.commands import flags, values
 from quant_platform.hosts.garbage import nothing_to_collect
-from quant_platform.hosts.options import BacktestOptions, Source, UpMode, UpOptions
+from quant_platform.hosts.options import BacktestOptions, ParityOptions, Source, UpMode, UpOptions
 from quant_platform.simulator.options import ExchangeOptions
 
 if TYPE_CHECKING:
@@ -37,6 +37,14 @@ Examples:
 \b
 Ctrl-C stops it with nothing lost; the same command goes on where it stopped.
 """
+PARITY_EXAMPLES = """\b
+Examples:
+  quant parity                                   the last run of the portfolio default
+  quant parity --portfolio paper --set square_off=15:10
+
+\b
+Strategy and parameters are those of the run. Exit code 1 where an order differs.
+"""
 EXCHANGE_EXAMPLES = """\b
 Examples:
   quant exchange                                 the demo market on a free port
@@ -52,6 +60,7 @@ def register(app: typer.Typer) -> None:
     """Add this module's commands."""
     app.command(cls=values.SpreadingCommand, epilog=UP_EXAMPLES)(up)
     app.command(cls=values.SpreadingCommand, epilog=BACKTEST_EXAMPLES)(backtest)
+    app.command(cls=values.SpreadingCommand, epilog=PARITY_EXAMPLES)(parity)
     app.command(cls=values.SpreadingCommand, epilog=EXCHANGE_EXAMPLES)(exchange)
 
 
@@ -98,6 +107,30 @@ def backtest(
     with nothing_to_collect():
         from quant_platform.research import backtest as host
     host.run(options)
+
+
+def parity(
+    portfolio: flags.Portfolio = "default",
+    strategy: flags.Strategy = None,
+    parameters: flags.Parameters = None,
+    latency_ms: flags.LatencyMs = None,
+    home: flags.Home = None,
+    json: flags.Json = False,
+    config: flags.ConfigFile = None,
+) -> None:
+    """Compare a finished run of `quant up` with a backtest of the ticks it stored, order by order."""
+    settings = _settings(config)
+    options = ParityOptions(
+        home=home or settings.paths.home,
+        portfolio=portfolio,
+        strategy=strategy or settings.trading.strategy,
+        parameters=settings.trading.parameters | values.read_parameters(parameters or (), latency_ms),
+        json=json,
+    )
+    from quant_platform.research import parity as host
+
+    if not host.run(options):
+        raise typer.Exit(1)
 
 
 def up(

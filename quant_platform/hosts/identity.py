@@ -10,6 +10,18 @@ MODES = {"demo": "demo", "replay": "replay", "upstox": "paper"}
 """Source → mode of its runs in the ledger."""
 
 
+def decided_by(identity: str, strategy: str, *settings: object) -> bool:
+    """Whether a run of this identity was decided by that strategy with these settings.
+
+    Args:
+        identity: made by :func:`identity_of`.
+        strategy: name or path, as it was given.
+        settings: the first of those that were given to :func:`identity_of`, two at least.
+    """
+    known = json.loads(identity)
+    return bool(known["strategy"] == strategy and known["settings"].startswith(repr(settings).removesuffix(")")))
+
+
 def identity_of(options: UpOptions, settings: object) -> str:
     """Everything that makes two runs the same run, so that one may go on where the other was interrupted."""
     known: dict[str, Any] = {

@@ -37,7 +37,7 @@ def orders(options: LookOptions) -> None:
             _require_portfolio(ledger.portfolios(), options.portfolio)
         found = ledger.orders(portfolio=options.portfolio, limit=options.last)
     if options.json:
-        print_json({"orders": [_order_json(order) for order in found]})
+        print_json({"orders": [order_json(order) for order in found]})
         return
     console = _console()
     wide = console.width >= WIDE_FROM
@@ -167,7 +167,8 @@ def _as_it_is_now(view: PortfolioView, home: HomeFolder) -> PortfolioView:
     return view
 
 
-def _order_json(order: OrderView) -> dict[str, object]:
+def order_json(order: OrderView) -> dict[str, object]:
+    """An order as JSON shows it: amounts in rupees."""
     money = {name: float(rupees(getattr(order, name))) for name in ("price", "value", "charges", "gross", "pnl")}
     return order._asdict() | money
 

@@ -56,6 +56,25 @@ class BacktestOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ParityOptions:
+    """A stored run, beside a backtest of the ticks that it stored.
+
+    Attributes:
+        home: folder of ledger and ticks.
+        portfolio: whose last run it is.
+        strategy: as the run had it: name of a built-in strategy, or path of a user's own file.
+        parameters: as the run had them: name → text, defaults with ``--set`` and ``--latency-ms`` over them.
+        json: print one JSON object, and no table.
+    """
+
+    home: Path
+    portfolio: str = "default"
+    strategy: str = "momentum"
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SweepOptions:
     """Many parameter sets over the same files; what is not told here is as in :class:`BacktestOptions`.
 

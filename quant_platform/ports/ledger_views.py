@@ -27,6 +27,15 @@ class PortfolioView(NamedTuple):
     halt: HaltFlag
 
 
+class RunRecord(NamedTuple):
+    """A run as it was asked for, and how far it came."""
+
+    mode: str  # backtest | replay | demo | paper
+    identity: str  # of its request
+    state: str  # running | interrupted | complete
+    last_moment: int | None  # market time of the last commit, ns UTC; None before the first
+
+
 class OrderView(NamedTuple):
     """An approved order and what became of it. Money in paise; value and after are 0 until it is filled."""
 

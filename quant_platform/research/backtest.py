@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 
 from rich.console import Console
@@ -65,22 +66,39 @@ def _run(options: BacktestOptions, collector: Collector) -> None:
     rows = _Rows(with_orders=options.report is not None)
     if options.report is not None or not options.json:
         platform.watchers.append(rows.take)
-    _replay(source, platform, options, collector)
+    with _progress(source.rows, shown=not options.json) as advance:
+        trade(source, platform, options.first, options.batch_size, advance, collector)
     summary = ledger.finish()
     _tell(options, source, rows, summary, started)
 
 
-def _replay(source: FileTickSource, platform: EmbeddedPlatform, options: BacktestOptions, collector: Collector) -> None:
-    """Feed every day through the platform; one commit a session."""
-    with _progress(source.rows, shown=not options.json) as advance:
-        for day in fed_days(source, platform, options.first, options.batch_size, advance):
-            session = session_on(day)
-            if session is not None:
-                platform.on_clock(session.last_close_ns)
-                platform.runtime.mark_close(session.last_close_ns)
-            platform.counters["implausible"] = sum(source.skipped_rows.values())
-            platform.commit()
-            collector.rest()
+def trade(
+    source: FileTickSource,
+    platform: EmbeddedPlatform,
+    first: date | None,
+    batch_size: int,
+    advance: Callable[[int], None],
+    collector: Collector,
+) -> None:
+    """Feed every day of a source through the platform; one commit a session.
+
+    Args:
+        source: of the ticks.
+        platform: its cores.
+        first: date before which the source is asked for history; None where there is none, or it is stored with the
+            ticks.
+        batch_size: most ticks of a batch.
+        advance: told of the ticks of every batch.
+        collector: of garbage, at rest between days.
+    """
+    for day in fed_days(source, platform, first, batch_size, advance):
+        session = session_on(day)
+        if session is not None:
+            platform.on_clock(session.last_close_ns)
+            platform.runtime.mark_close(session.last_close_ns)
+        platform.counters["implausible"] = sum(source.skipped_rows.values())
+        platform.commit()
+        collector.rest()
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from quant_platform.domain.commands import Halt
 from quant_platform.domain.errors import UsageError
 from quant_platform.domain.instruments import Instrument
 from quant_platform.ports.ledger_store import EquityRow, HaltFlag, RunSummary
-from quant_platform.ports.ledger_views import OrderView, PortfolioView, PositionView, ScanPick
+from quant_platform.ports.ledger_views import OrderView, PortfolioView, PositionView, RunRecord, ScanPick
 
 T = TypeVar("T")
 
@@ -158,6 +158,19 @@ class LedgerDatabase:
         with self._reading() as connection:
             return [EquityRow(*row) for row in connection.execute(query)]
 
+    def run_record(self, run: str) -> RunRecord:
+        """How a run was asked for, and how far it came.
+
+        Raises:
+            UsageError: there is no such run.
+        """
+        query = select(runs.c.mode, runs.c.identity, runs.c.state, runs.c.moment_ns).where(runs.c.run_id == run)
+        with self._reading() as connection:
+            found = connection.execute(query).one_or_none()
+        if found is None:
+            raise _no_run(run)
+        return RunRecord(*found)
+
     def run_summary(self, run: str) -> RunSummary:
         """The numbers of any run, computed from its stored rows.
 
@@ -167,7 +180,7 @@ class LedgerDatabase:
         """
         with self._reading() as connection:
             if connection.scalar(select(runs.c.run_id).where(runs.c.run_id == run)) is None:
-                raise UsageError(f"the ledger has no run {run!r}", "`quant portfolio list` shows the last ones")
+                raise _no_run(run)
             return summarise(connection, run)
 
     def verify_audit(self) -> int:
@@ -251,6 +264,10 @@ class LedgerDatabase:
             connection.execute(delete(instruments))
             if rows:
                 connection.execute(insert(instruments), rows)
+
+
+def _no_run(run: str) -> UsageError:
+    return UsageError(f"the ledger has no run {run!r}", "`quant portfolio list` shows the last ones")
 
 
 def select_orders() -> Select[Any]:

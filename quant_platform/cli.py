@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from quant_platform.commands import api_key, backup, download, halt, init, look, run, servers, service, sweep
+from quant_platform.commands import api_key, backup, download, halt, init, login, look, run, servers, service, sweep
 from quant_platform.domain.errors import QuantError
 
 EXAMPLES = """\b
@@ -64,6 +64,7 @@ halt.register(app)
 backup.register(app)
 download.register(app)
 init.register(app)
+login.register(app)
 servers.register(app)
 service.register(app)
 api_key.register(app)

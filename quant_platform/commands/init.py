@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from quant_platform.commands import flags
-from quant_platform.hosts.options import InitOptions
+from quant_platform.hosts.installation_options import InitOptions
 
 EXAMPLES = """\b
 Examples:

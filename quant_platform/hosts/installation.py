@@ -1,6 +1,5 @@
 """``quant init``: the ``.env`` files of an installation, with secrets that are made here and known to nobody else."""
 
-import os
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,10 +9,11 @@ from typing import NamedTuple
 
 from dotenv import dotenv_values
 
-from quant_platform.domain.errors import UnavailableError, UsageError
+from quant_platform.domain.errors import UsageError
 from quant_platform.hosts.api_keys import new_key, seal
+from quant_platform.hosts.env_files import read_text, replace_text
+from quant_platform.hosts.installation_options import InitOptions
 from quant_platform.hosts.look import print_json
-from quant_platform.hosts.options import InitOptions
 
 COMPOSE_FILE = "compose.yaml"
 SERVERS_FILE = ".env"
@@ -109,34 +109,18 @@ def _broker_lines(there: Mapping[str, str]) -> list[_Line]:
 
 
 def _read(path: Path) -> dict[str, str]:
-    try:
-        return {name: value or "" for name, value in dotenv_values(stream=StringIO(_text(path) or "")).items()}
-    except (OSError, UnicodeDecodeError) as error:
-        raise UnavailableError(f"{path} cannot be read: {error}", "correct or remove it") from None
-
-
-def _text(path: Path) -> str | None:
-    return path.read_text("utf-8") if path.exists() else None
+    return {name: value or "" for name, value in dotenv_values(stream=StringIO(read_text(path) or "")).items()}
 
 
 def _add(folder: Path, file: str, heading: str, lines: Sequence[_Line]) -> Written:
-    """Put lines below what a file holds; it is replaced as a whole, so that a crash leaves the old one or the new."""
+    """Put lines below what a file holds."""
     path = (folder / file).resolve()
-    before = _text(path)
+    before = read_text(path)
     if lines:
         text = heading if before is None else before if before.endswith("\n") or not before else before + "\n"
         for line in lines:
             text += (f"\n# {line.comment}\n" if line.comment else "") + f"{line.name}={line.value}\n"
-        unfinished = path.with_name(f"{path.name}.{os.getpid()}")
-        try:
-            with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-                opened.write(text)
-                opened.flush()
-                os.fsync(opened.fileno())
-            unfinished.replace(path)
-        except OSError as error:
-            unfinished.unlink(missing_ok=True)
-            raise UnavailableError(f"{path} cannot be written: {error.strerror}", "look at its folder") from None
+        replace_text(path, text)
     return Written(file, before is None, tuple(line.name for line in lines))
 
 

@@ -380,18 +380,3 @@ class ServersOptions:
     names: Sequence[str] = ()
     home: Path = Path("user_data")
     json: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class InitOptions:
-    """The ``.env`` files of a checkout.
-
-    Attributes:
-        folder: root of the checkout.
-        demo: for a simulated exchange instead of the real market.
-        json: print one JSON object.
-    """
-
-    folder: Path = Path()
-    demo: bool = False
-    json: bool = False

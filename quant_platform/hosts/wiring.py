@@ -29,7 +29,7 @@ from quant_platform.protocol.upstox import paths
 from quant_platform.services.market_persistor.rows import stored_columns
 
 HOW_TO_LOG_IN = (
-    "log in to Upstox, put the day's token into UPSTOX_ACCESS_TOKEN (environment or .env; it dies at 03:30 IST); "
+    "run `quant login`, or put the day's token into UPSTOX_ACCESS_TOKEN (environment or .env; it dies at 03:30 IST); "
     "without an account, `quant up` runs a simulated day"
 )
 KEEP_TIME_EVERY_S = 0.25

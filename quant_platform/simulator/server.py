@@ -19,6 +19,7 @@ from quant_platform.simulator import (
     control_endpoints,
     feed_endpoints,
     history_endpoints,
+    login_endpoints,
     market_endpoints,
     quote_endpoints,
 )
@@ -32,6 +33,7 @@ ROUTERS = (
     quote_endpoints.ROUTES,
     history_endpoints.ROUTES,
     market_endpoints.ROUTES,
+    login_endpoints.ROUTES,
     feed_endpoints.ROUTES,
     control_endpoints.ROUTES,
 )
@@ -59,6 +61,7 @@ def build_app(exchange: Exchange, options: ExchangeOptions, token: str) -> Starl
     app.state.token = token
     app.state.numbers = {each.instrument_key: number for number, each in enumerate(exchange.instruments)}
     app.state.feed_codes = set()
+    app.state.login_codes = {}
     app.state.rate_guard = RateGuard() if options.rate_limit else None
     return app
 

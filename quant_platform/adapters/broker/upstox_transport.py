@@ -174,14 +174,14 @@ class UpstoxTransport:
                 f"{self.base_url} did not answer {path} ({type(error).__name__})",
                 "check the network and Upstox's status page",
             ) from None
-        failure = _failure(path, reply)
+        failure = failure_of(path, reply)
         if failure is None:
             return reply.content
         self._limiter.hold(_retry_after_s(reply))
         raise failure
 
 
-def _failure(path: str, reply: httpx.Response) -> QuantError | None:
+def failure_of(path: str, reply: httpx.Response) -> QuantError | None:
     """What a reply says went wrong; an error may also arrive under HTTP 200."""
     status = reply.status_code
     body: object = None

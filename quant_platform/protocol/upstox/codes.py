@@ -22,6 +22,10 @@ CANDLE_INTERVAL = "UDAPI1147"
 CANDLE_RANGE = "UDAPI1148"
 INVALID_DATE = "UDAPI1088"
 INVALID_EXCHANGE = "UDAPI1089"
+USED_CODE = "UDAPI100057"
+WRONG_APP = "UDAPI100068"
+WRONG_SECRET = "UDAPI100069"  # noqa: S105 - an error code
+WRONG_REDIRECT = "UDAPI100070"
 SYSTEM_FAILURE = "UDAPI100500"
 
 
@@ -52,14 +56,14 @@ CODES: Mapping[str, Meaning] = {
     TOO_MANY_LTP_KEYS: Meaning("too many instrument keys in one request"),
     "UDAPI100049": Meaning("access is restricted for this app", "ask Upstox which product the app needs"),
     INVALID_TOKEN: Meaning("the access token is invalid or has expired", _LOGIN),
-    "UDAPI100057": Meaning("the authorisation code is invalid or was used before", _LOGIN),
+    USED_CODE: Meaning("the authorisation code is invalid or was used before", _LOGIN),
     "UDAPI100058": Meaning("no segment is active for this user", "activate NSE equity in the Upstox account"),
     "UDAPI100059": Meaning("an order id or a tag is needed"),
     RESOURCE_NOT_FOUND: Meaning("resource not found"),
     "UDAPI100067": Meaning("an extended token is not permitted here", _LOGIN),
-    "UDAPI100068": Meaning("the client id or the redirect URI is wrong", _APP),
-    "UDAPI100069": Meaning("the client id or its secret is wrong", _APP),
-    "UDAPI100070": Meaning("the redirect URI is wrong", _APP),
+    WRONG_APP: Meaning("the client id or the redirect URI is wrong", _APP),
+    WRONG_SECRET: Meaning("the client id or its secret is wrong", _APP),
+    WRONG_REDIRECT: Meaning("the redirect URI is wrong", _APP),
     "UDAPI100072": Meaning("the funds service is closed", _HOURS),
     "UDAPI100073": Meaning("the app is inactive", "activate the app in Upstox's console"),
     "UDAPI100074": Meaning("the order service is closed", _HOURS),

@@ -191,7 +191,7 @@ def judge_drift(part: str, drift_s: float, against: str) -> Verdict:
 
 
 def _token(probes: Probes) -> Verdict:
-    cure = "make a new one and set UPSTOX_ACCESS_TOKEN; it is needed for --source upstox only"
+    cure = "run `quant login`; it is needed for --source upstox only"
     if not probes.has_token:
         return Verdict("token", Level.NOTE, "no Upstox access token", cure)
     if probes.token_expires is None:

@@ -31,7 +31,7 @@ VARIABLE = "UPSTOX_ACCESS_TOKEN"
 READ_WITHIN_S = 10.0
 """How long a browser may take to send one request."""
 
-_DONE = "<!doctype html><title>quant login</title><p>Logged in. This page can be closed."
+_DONE = "<!doctype html><title>quant login</title><p>Thank you. It goes on in the terminal; this page can be closed."
 _REFUSED = "<!doctype html><title>quant login</title><p>This is not the answer that was waited for."
 
 

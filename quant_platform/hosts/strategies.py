@@ -22,6 +22,11 @@ def built_in_names() -> list[str]:
     return sorted(path.stem for path in Path(strategies.__path__[0]).glob("*.py") if path.stem != "__init__")
 
 
+def built_in_classes() -> dict[str, Any]:
+    """Name → class of the strategies that come with the platform."""
+    return {name: _strategy_class(_module(name), name) for name in built_in_names()}
+
+
 def load_strategy(which: str, given: Mapping[str, str]) -> tuple[Strategy, TradingSettings]:
     """A strategy and the settings it runs with.
 

@@ -80,6 +80,19 @@ class ScanPick(NamedTuple):
     volume: int  # shares today
 
 
+class InstrumentView(NamedTuple):
+    """A security as the broker's list of today has it."""
+
+    instrument_token: str  # NSE_EQ|INE002A01018
+    exchange: str
+    segment: str
+    symbol: str
+    isin: str  # empty where it is not known
+    tick_size: int  # paise
+    lot_size: int  # shares
+    cas_eligible: bool  # takes part in the closing auction
+
+
 class Scan(NamedTuple):
     """What one scan of the market picked."""
 
@@ -123,6 +136,12 @@ class ScanPlace(NamedTuple):
     at: Annotated[datetime, Meta(tz=True)]
 
 
+class InstrumentPlace(NamedTuple):
+    """An instrument's place among all."""
+
+    symbol: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
+
+
 class OrderFilter(NamedTuple):
     """Which orders; None for all."""
 
@@ -133,7 +152,9 @@ class OrderFilter(NamedTuple):
 
 
 class LedgerPages(Protocol):
-    """The ledger a page at a time, the newest first. Each row comes with the place after which the next page starts.
+    """The ledger a page at a time: what has a time the newest first.
+
+    Each row comes with the place after which the next page starts.
 
     Any call raises :class:`UnavailableError` where the ledger cannot be reached now.
     """
@@ -156,6 +177,12 @@ class LedgerPages(Protocol):
         self, portfolio: str, run: str | None, after: EquityPlace | None, limit: int
     ) -> Sequence[tuple[EquityPlace, EquityPoint]]:
         """At most so many points of a portfolio, of all its runs or of one."""
+        ...
+
+    def instrument_page(
+        self, symbol: str | None, after: InstrumentPlace | None, limit: int
+    ) -> Sequence[tuple[InstrumentPlace, InstrumentView]]:
+        """At most so many securities, or the one, by symbol."""
         ...
 
     def scan_page(self, after: ScanPlace | None, limit: int) -> Sequence[tuple[ScanPlace, Scan]]:

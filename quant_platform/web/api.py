@@ -14,10 +14,17 @@ from starlette.routing import BaseRoute
 from quant_platform.domain.commands import Halt
 from quant_platform.domain.errors import UsageError
 from quant_platform.domain.records import EnrichedRecord
-from quant_platform.ports.ledger_views import EquityPlace, LedgerPages, OrderFilter, OrderPlace, ScanPlace
-from quant_platform.ports.series_store import TICKS, Place, SeriesReader
+from quant_platform.ports.ledger_views import (
+    EquityPlace,
+    InstrumentPlace,
+    LedgerPages,
+    OrderFilter,
+    OrderPlace,
+    ScanPlace,
+)
+from quant_platform.ports.series_store import CANDLES_1M, TICKS, Place, SeriesReader
 from quant_platform.services.api_gateway import shapes
-from quant_platform.services.api_gateway.cursors import TickPlace, make_cursor, read_cursor
+from quant_platform.services.api_gateway.cursors import CandlePlace, TickPlace, make_cursor, read_cursor
 from quant_platform.web import parameters
 from quant_platform.web.docs_page import docs_page
 from quant_platform.web.door import Admit, Door, bearer
@@ -73,6 +80,7 @@ class Sources:
             names; raises :class:`UsageError` where there is no such portfolio.
         quotes: symbol → newest tick, of those that the cache knows.
         services: how each service is, asked now.
+        strategies: those that come with the platform.
     """
 
     ledger: Callable[[], LedgerPages]
@@ -80,6 +88,7 @@ class Sources:
     series: SeriesReader
     quotes: Callable[[Sequence[str]], Mapping[str, EnrichedRecord]]
     services: Callable[[], Awaitable[Sequence[shapes.ServiceState]]]
+    strategies: Sequence[shapes.StrategyKind]
 
 
 def make_app(sources: Sources, admit: Admit, routes: Sequence[BaseRoute], observe: Observe) -> FastAPI:
@@ -152,6 +161,12 @@ def _of_the_ledger(ledger: Callable[[], LedgerPages]) -> APIRouter:
         rows = ledger().scan_page(_place(asked, "scanner", ScanPlace), asked.limit + 1)
         return _page(asked, "scanner", [(place, shapes.scanner_result(scan)) for place, scan in rows])
 
+    @router.get("/instruments", tags=["market"])
+    def instruments(asked: Annotated[parameters.InstrumentsAsked, Query()]) -> Page[shapes.Instrument]:
+        """The securities of the broker's list as the ingestor stored it last, by symbol."""
+        rows = ledger().instrument_page(asked.symbol, _place(asked, "instruments", InstrumentPlace), asked.limit + 1)
+        return _page(asked, "instruments", [(place, shapes.instrument(view)) for place, view in rows])
+
     return router
 
 
@@ -201,17 +216,25 @@ def _of_the_market(sources: Sources) -> APIRouter:
         return Quotes(items=found, missing=shapes.missing(symbols, found))
 
     @router.get("/ticks", tags=["market"])
-    def ticks(asked: Annotated[parameters.TicksAsked, Query()]) -> Page[shapes.Tick]:
+    def ticks(asked: Annotated[parameters.SeriesAsked, Query()]) -> Page[shapes.Tick]:
         """Stored ticks of a symbol with their features, the oldest first."""
         after = _place(asked, "ticks", TickPlace)
         start = Place(_ns(asked.start, 0)) if after is None else Place(*after)
         rows = sources.series.between(TICKS, asked.symbol, start, _ns(asked.end, _LAST_NS), asked.limit + 1)
-        items = shapes.ticks(rows)
-        following = None
-        if len(items) > asked.limit:  # a stored tick's place is where the page that begins with it starts
-            first = items.pop()
-            following = make_cursor("ticks", _filters(asked), TickPlace(first.ts, first.seq))
-        return Page(items=items, next_cursor=following)
+        return _page_of_series(asked, "ticks", shapes.ticks(rows), lambda tick: TickPlace(tick.ts, tick.seq))
+
+    @router.get("/candles", tags=["market"])
+    def candles(asked: Annotated[parameters.SeriesAsked, Query()]) -> Page[shapes.Candle]:
+        """Stored one-minute candles of a symbol, the oldest first; the data_backfiller and live bars bring them."""
+        after = _place(asked, "candles", CandlePlace)
+        start = Place(_ns(asked.start, 0) if after is None else after.timestamp)
+        rows = sources.series.between(CANDLES_1M, asked.symbol, start, _ns(asked.end, _LAST_NS), asked.limit + 1)
+        return _page_of_series(asked, "candles", shapes.candles(rows), lambda candle: CandlePlace(candle.ts))
+
+    @router.get("/strategies", tags=["platform"])
+    def strategies(_: Annotated[parameters.Nothing, Query()]) -> Listing[shapes.StrategyKind]:
+        """The strategies that come with the platform, and what can be set."""
+        return Listing(items=list(sources.strategies))
 
     @router.get("/services", tags=["platform"])
     async def services(_: Annotated[parameters.Nothing, Query()]) -> Listing[shapes.ServiceState]:
@@ -239,6 +262,15 @@ def _page(asked: parameters.Paged, listing: str, rows: Sequence[tuple[tuple[Any,
     more = len(rows) > asked.limit
     following = make_cursor(listing, _filters(asked), shown[-1][0]) if more else None
     return Page(items=[row for _, row in shown], next_cursor=following)
+
+
+def _page_of_series(
+    asked: parameters.SeriesAsked, listing: str, items: list[T], place_of: Callable[[T], tuple[Any, ...]]
+) -> Page[T]:
+    """A page from one row more than it holds, where there is one: with that the next page begins."""
+    more = len(items) > asked.limit
+    following = make_cursor(listing, _filters(asked), place_of(items.pop())) if more else None
+    return Page(items=items, next_cursor=following)
 
 
 def _require_portfolio(ledger: LedgerPages, name: str | None) -> None:

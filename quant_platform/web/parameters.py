@@ -86,12 +86,18 @@ class EquityAsked(Paged):
     run: RunName | None = None
 
 
-class TicksAsked(Paged):
-    """Which ticks."""
+class SeriesAsked(Paged):
+    """Which rows of a symbol."""
 
     symbol: Symbol
     start: Moment | None = Field(None, alias="from", description="First stamp; without it from the oldest stored")
     end: Moment | None = Field(None, alias="to", description="Stamps before this one; without it to the newest")
+
+
+class InstrumentsAsked(Paged):
+    """Which securities."""
+
+    symbol: Symbol | None = None
 
 
 class QuotesAsked(Nothing):

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,7 @@ from quant_platform.domain.ticks import REPAIRED
 from quant_platform.hosts.api_keys import NewKey, new_key
 from quant_platform.hosts.distributed.series_connections import series_reader
 from quant_platform.ports.ledger_views import ScanPick
-from quant_platform.ports.series_store import TICKS, Labels, TickRows
+from quant_platform.ports.series_store import CANDLES_1M, TICKS, CandleRows, Labels, Table, TickRows
 from tests.servers import settings_of
 
 from .ledger_days import NS, OPEN, request, round_trips
@@ -164,13 +164,36 @@ def tick_rows(symbol: str, n: int) -> TickRows:
     )
 
 
+def candle_rows(symbol: str, n: int) -> CandleRows:
+    """Closed minutes of one symbol, each a rupee above the one before."""
+    steps = np.arange(n)
+    return CandleRows(
+        timestamp=OPEN + steps * 60 * NS,
+        symbol=Labels.of([symbol] * n),
+        open=140.0 + steps,
+        high=141.5 + steps,
+        low=139.95 + steps,
+        close=141.0 + steps,
+        volume=100 * (steps + 1),
+    )
+
+
+def fill_candles(environment: Mapping[str, str], rows: CandleRows) -> None:
+    """Candles in QuestDB, to be seen when this returns."""
+    _fill(environment, CANDLES_1M, [rows])
+
+
 def fill_ticks(environment: Mapping[str, str], *rows: TickRows) -> None:
     """Ticks in QuestDB, to be seen when this returns."""
+    _fill(environment, TICKS, rows)
+
+
+def _fill(environment: Mapping[str, str], table: Table[Any], rows: Sequence[Any]) -> None:
     settings = settings_of(environment)
     writer = QuestdbWriter(settings.questdb.http_url.get_secret_value())
     reader = series_reader(settings)
     for some in rows:
-        writer.append(TICKS, some)
+        writer.append(table, some)
     writer.flush()
     reader.wait_until_visible(PATIENCE_S)
     writer.close()

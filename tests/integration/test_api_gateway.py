@@ -13,6 +13,7 @@ import pytest
 
 from quant_platform.adapters.cache.redis import RedisCache
 from quant_platform.adapters.ledger.sql import SqlLedger
+from quant_platform.domain.instruments import instrument_for
 from quant_platform.domain.lookups import QUOTE
 from quant_platform.domain.records import Depth, EnrichedRecord, encode
 from quant_platform.ports.state_cache import CacheEntry
@@ -23,6 +24,8 @@ from .gateway_rig import (
     NOWHERE,
     GatewayProcess,
     add_key,
+    candle_rows,
+    fill_candles,
     fill_ledger,
     fill_ticks,
     tick_rows,
@@ -30,6 +33,7 @@ from .gateway_rig import (
 from .ledger_days import OPEN, request, round_trips
 
 TICKS = 7
+LISTED = [instrument_for(symbol) for symbol in ("NSE_EQ:TCS", "NSE_EQ:INFY", "NSE_EQ:M&M", "NSE_EQ:UNHEARD")]
 
 
 @dataclass
@@ -70,6 +74,9 @@ def world(
     with database_on(postgres) as database:
         fill_ledger(database.url)
         fill_ticks(questdb.environment, tick_rows("NSE_EQ:TCS", TICKS), tick_rows("NSE_EQ:INFY", 1))
+        fill_candles(questdb.environment, candle_rows("NSE_EQ:TCS", TICKS))
+        with SqlLedger(database.url) as ledger:
+            ledger.save_instruments(LISTED)
         token = add_key(database.url).token
         environment = database.environment | questdb.environment | redis_server.environment
         with GatewayProcess(tmp_path_factory.mktemp("gateway"), environment) as gateway:
@@ -156,6 +163,42 @@ def test_ticks_come_in_order_page_by_page_with_what_is_undefined_as_null(world: 
     for limit in (1, 2, 3, TICKS):
         assert world.rows("ticks", symbol="NSE_EQ:TCS", limit=limit) == whole
     assert world.gateway.get("/api/v1/ticks", world.token, symbol="TCS", limit=TICKS).json()["next_cursor"] is None
+
+
+def test_candles_come_in_order_page_by_page_and_are_cut_by_time(world: World) -> None:
+    whole = world.rows("candles", symbol="TCS")
+    assert len(whole) == TICKS
+    assert whole[1] == {
+        "timestamp": "2025-08-01T09:26:00+05:30", "ts": OPEN + 60_000_000_000, "symbol": "NSE_EQ:TCS",
+        "open": 141.0, "high": 142.5, "low": 140.95, "close": 142.0, "volume": 200,
+    }  # fmt: skip
+    for limit in (1, 2, 3, TICKS):
+        assert world.rows("candles", symbol="NSE_EQ:TCS", limit=limit) == whole
+    cut = {"from": "2025-08-01T09:26", "to": "2025-08-01T09:28", "limit": 1}
+    assert world.rows("candles", symbol="TCS", **cut) == whole[1:3]
+    assert world.rows("candles", symbol="INFY") == []
+
+
+def test_instruments_are_the_brokers_list_by_symbol(world: World) -> None:
+    shown = world.rows("instruments")
+    assert [row["symbol"] for row in shown] == sorted(instrument.symbol for instrument in LISTED)
+    assert world.rows("instruments", limit=1) == shown
+    [tcs] = world.rows("instruments", symbol="TCS")
+    known = instrument_for("NSE_EQ:TCS")
+    assert tcs == {
+        "instrument_token": known.instrument_key, "exchange": "NSE", "segment": "NSE_EQ", "symbol": "NSE_EQ:TCS",
+        "isin": known.isin, "tick_size": known.tick_size / 100, "lot_size": 1, "cas_eligible": known.cas_eligible,
+    }  # fmt: skip
+    [unheard] = world.rows("instruments", symbol="UNHEARD")
+    assert unheard["isin"] is None
+
+
+def test_strategies_tell_what_can_be_set(world: World) -> None:
+    [momentum] = [kind for kind in world.rows("strategies") if kind["name"] == "momentum"]
+    assert momentum["parameters"] == {"rsi_entry": "50.0", "rsi_exit": "45.0"}
+    assert momentum["what"].startswith("Buy when price > VWAP")
+    shared = momentum["shared_parameters"]
+    assert (shared["square_off"], shared["latency_ms"], shared["entry_until"]) == ("15:20", "200", None)
 
 
 def test_ticks_are_cut_by_time_and_a_time_without_an_offset_is_indian(world: World) -> None:
@@ -255,7 +298,9 @@ def test_a_wrong_parameter_is_named(world: World, path: str, wrong: dict[str, An
     assert problem["cure"]
 
 
-@pytest.mark.parametrize(("path", "parameter"), [("equity", "portfolio"), ("quotes", "symbol"), ("ticks", "symbol")])
+@pytest.mark.parametrize(
+    ("path", "parameter"), [("equity", "portfolio"), ("quotes", "symbol"), ("ticks", "symbol"), ("candles", "symbol")]
+)
 def test_a_missing_parameter_is_named(world: World, path: str, parameter: str) -> None:
     problem = world.problem(path)
     assert (problem["status"], problem["errors"]) == (422, [{"parameter": parameter, "message": "Field required"}])
@@ -289,7 +334,7 @@ def test_while_postgres_is_away_it_says_so_and_goes_on_when_it_is_back(world: Wo
 
 def test_while_questdb_is_away_ticks_are_unavailable_and_all_else_is_answered(world: World) -> None:
     world.questdb.stop()
-    for path in ("ticks", "quotes"):
+    for path in ("ticks", "candles", "quotes"):
         problem = world.problem(path, symbol="TCS")
         assert problem["status"] == 503
         assert problem["detail"].startswith("QuestDB at 127.0.0.1:")

@@ -13,11 +13,12 @@ from tests.servers import PostgresServer, QuestdbServer, RedisServer, database_o
 from .gateway_rig import GatewayProcess, add_key, fill_ledger, fill_ticks, tick_rows
 
 PATHS = [f"/api/v1/{name}" for name in (
-    "portfolios", "positions", "orders", "equity", "scanner", "quotes", "ticks", "services",
+    "portfolios", "positions", "orders", "equity", "scanner", "instruments", "quotes", "ticks", "candles", "strategies",
+    "services",
 )]  # fmt: skip
 ORDERS = [f"/api/v1/{name}" for name in ("halt", "resume", "squareoff")]
 OPERATIONS = [*(("get", path) for path in PATHS), *(("post", path) for path in ORDERS)]
-WITHOUT_PARAMETERS = ("/api/v1/portfolios", "/api/v1/services")
+WITHOUT_PARAMETERS = ("/api/v1/portfolios", "/api/v1/strategies", "/api/v1/services")
 BOUNDED = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 

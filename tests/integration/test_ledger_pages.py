@@ -9,6 +9,7 @@ import pytest
 
 from quant_platform.adapters.ledger.gateway import GatewayLedger
 from quant_platform.adapters.ledger.sql import SqlLedger
+from quant_platform.domain.instruments import instrument_for
 from quant_platform.ports.ledger_views import OrderFilter, ScanPick
 
 from .ledger_days import NS, OPEN, cancelled_entry, ledger_file, request, round_trips
@@ -35,6 +36,7 @@ def pages(where: str | Path) -> Iterator[GatewayLedger]:
                 ledger.commit(block)
             for block in islice(round_trips(first_order=3), 2):
                 ledger.commit(block)
+        ledger.save_instruments([instrument_for(f"NSE_EQ:{name}") for name in ("TCS", "INFY", "WIPRO", "ITC", "SBIN")])
         for number in range(3):
             ledger.save_scan(OPEN + number * 300 * NS, [PICK, PICK._replace(symbol="NSE_EQ:INFY", score=9.5)])
     with GatewayLedger(where) as ledger:
@@ -108,3 +110,20 @@ def test_a_scan_is_whole_however_short_the_page(pages: GatewayLedger) -> None:
         (earlier.at for _, earlier in pages.scan_page(place, 10)), reverse=True
     )
     assert all(earlier.at < scan.at for _, earlier in pages.scan_page(place, 10))
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 100])
+def test_instruments_come_by_symbol(pages: GatewayLedger, limit: int) -> None:
+    found = walk(lambda after, most: pages.instrument_page(None, after, most), limit)
+    assert [row.symbol for row in found] == [f"NSE_EQ:{name}" for name in ("INFY", "ITC", "SBIN", "TCS", "WIPRO")]
+    known = instrument_for("NSE_EQ:ITC")
+    assert (found[1].instrument_token, found[1].tick_size, found[1].lot_size) == (
+        known.instrument_key,
+        known.tick_size,
+        known.lot_size,
+    )
+
+
+def test_one_instrument_can_be_asked_for(pages: GatewayLedger) -> None:
+    assert [row.symbol for _, row in pages.instrument_page("NSE_EQ:SBIN", None, 10)] == ["NSE_EQ:SBIN"]
+    assert pages.instrument_page("NSE_EQ:NONE", None, 10) == []

@@ -78,7 +78,7 @@ def test_a_browser_that_agrees_leaves_the_token_in_the_env_file(
         stray = httpx.get(redirect_uri, params={"code": "guessed", "state": "guessed"})
         assert stray.status_code == 400
         agreed = httpx.get(address, follow_redirects=True)
-        assert (agreed.status_code, "Logged in" in agreed.text) == (200, True)
+        assert (agreed.status_code, "in the terminal" in agreed.text) == (200, True)
         out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
     assert out.startswith("logged in as Simulated User (SIM001); the token ends on ")

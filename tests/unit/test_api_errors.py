@@ -22,7 +22,7 @@ def failing(error: Exception) -> Callable[..., NoReturn]:
 
 def ask(ledger: Callable[..., NoReturn], admit: Callable[[str, str], Admission]) -> httpx.Response:
     """One question to an app in this process, as uvicorn would put it."""
-    sources = Sources(ledger, failing(ValueError()), MemorySeries(), failing(ValueError()), failing(ValueError()))
+    sources = Sources(ledger, failing(ValueError()), MemorySeries(), failing(ValueError()), failing(ValueError()), [])
     app = make_app(sources, admit, [], lambda *_: None)
 
     async def get() -> httpx.Response:

@@ -6,11 +6,13 @@ from typing import Any
 from sqlalchemy import Select, select, tuple_
 
 from quant_platform.adapters.ledger.columns import moment
-from quant_platform.adapters.ledger.tables import equity_curve, orders, scanner_results
+from quant_platform.adapters.ledger.tables import equity_curve, instruments, orders, scanner_results
 from quant_platform.adapters.ledger.views import LedgerDatabase, order_view, select_orders
 from quant_platform.ports.ledger_views import (
     EquityPlace,
     EquityPoint,
+    InstrumentPlace,
+    InstrumentView,
     OrderFilter,
     OrderPlace,
     OrderView,
@@ -62,6 +64,23 @@ class PagedLedger(LedgerDatabase):
         query = _page(query, (point.timestamp, point.ts_ns, point.run_id), start, limit)
         with self._reading() as connection:
             return [(EquityPlace(row.ts_ns, row.run_id), EquityPoint(*row)) for row in connection.execute(query)]
+
+    def instrument_page(
+        self, symbol: str | None, after: InstrumentPlace | None, limit: int
+    ) -> list[tuple[InstrumentPlace, InstrumentView]]:
+        """At most so many securities, or the one, by symbol.
+
+        Raises:
+            UnavailableError: the database cannot be reached.
+        """
+        listed = instruments.c
+        query = select(*(listed[name] for name in InstrumentView._fields)).order_by(listed.symbol).limit(limit)
+        if symbol is not None:
+            query = query.where(listed.symbol == symbol)
+        if after is not None:
+            query = query.where(listed.symbol > after.symbol)
+        with self._reading() as connection:
+            return [(InstrumentPlace(row.symbol), InstrumentView(*row)) for row in connection.execute(query)]
 
     def scan_page(self, after: ScanPlace | None, limit: int) -> list[tuple[ScanPlace, Scan]]:
         """At most so many scans, the newest first.

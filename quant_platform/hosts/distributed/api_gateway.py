@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from inspect import cleandoc
 
 import structlog
 
@@ -20,8 +21,10 @@ from quant_platform.hosts.health import Health, routes, served
 from quant_platform.hosts.options import ServiceOptions
 from quant_platform.hosts.process import Backoff
 from quant_platform.hosts.service_states import ask_services
+from quant_platform.hosts.strategies import built_in_classes
 from quant_platform.ports.api_keys import ApiKey
-from quant_platform.services.api_gateway.shapes import ServiceState
+from quant_platform.services.api_gateway.shapes import ServiceState, StrategyKind
+from quant_platform.services.strategy_runtime.schema import TradingSettings, default_texts
 from quant_platform.web.api import Sources, make_app
 
 NAME = "api_gateway"
@@ -88,6 +91,14 @@ class WaitedLedger:
             _log.warning("there is no key yet, so nobody is answered; `quant api-key new` makes one")
 
 
+def _strategies() -> list[StrategyKind]:
+    shared = default_texts(TradingSettings)
+    return [
+        StrategyKind(name, cleandoc(kind.__doc__ or "").partition("\n")[0], default_texts(kind.Parameters), shared)
+        for name, kind in built_in_classes().items()
+    ]
+
+
 def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
     """Serve until SIGTERM.
 
@@ -116,7 +127,7 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
         actor = f"API key {shown[0]}" if shown else "API"
         return ledger().command(order, reason, actor, datetime.now(UTC), portfolio)
 
-    sources = Sources(ledger, command, series, lookups.quotes, services)
+    sources = Sources(ledger, command, series, lookups.quotes, services, _strategies())
     app = make_app(sources, Doorkeeper(ledger).admit, routes(health), observe)
     try:
         with (

@@ -21,6 +21,12 @@ class TickPlace(NamedTuple):
     seq: Count
 
 
+class CandlePlace(NamedTuple):
+    """Where the next page of a symbol's candles starts."""
+
+    timestamp: Stamp
+
+
 P = TypeVar("P", bound=tuple[object, ...])
 
 

@@ -13,8 +13,8 @@ from quant_platform.domain.money import rupees
 from quant_platform.domain.records import EnrichedRecord, Level
 from quant_platform.domain.session import IST, ist_time
 from quant_platform.domain.ticks import LATE, OUT_OF_SESSION, REPAIRED
-from quant_platform.ports.ledger_views import EquityPoint, OrderView, PortfolioView, PositionView, Scan
-from quant_platform.ports.series_store import TickRows
+from quant_platform.ports.ledger_views import EquityPoint, InstrumentView, OrderView, PortfolioView, PositionView, Scan
+from quant_platform.ports.series_store import CandleRows, TickRows
 
 _FLAGS = {LATE: "late", OUT_OF_SESSION: "out_of_session", REPAIRED: "repaired"}
 
@@ -126,6 +126,44 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class Candle:
+    """A closed one-minute bar from history, in rupees."""
+
+    timestamp: datetime  # the bar's start
+    ts: int  # ns UTC
+    symbol: str
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: int  # shares traded within it
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """A security as the broker's list of today has it; ``tick_size`` in rupees."""
+
+    instrument_token: str
+    exchange: str
+    segment: str
+    symbol: str
+    isin: str | None
+    tick_size: float
+    lot_size: int
+    cas_eligible: bool  # takes part in the closing auction
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyKind:
+    """A strategy that comes with the platform, and what can be set."""
+
+    name: str
+    what: str
+    parameters: dict[str, str | None]  # its own; name → default, as `--set` takes it
+    shared_parameters: dict[str, str | None]  # those that every strategy has
+
+
+@dataclass(frozen=True, slots=True)
 class Quote:
     """A symbol's last tick, in rupees; bid and ask are those it brought, which only the cache keeps."""
 
@@ -231,6 +269,21 @@ def ticks(rows: TickRows) -> list[Tick]:
         rows.aggressor.texts(), map(_names, rows.flags.tolist()), strict=True,
     )  # fmt: skip
     return [Tick(ist_time(row[0]), *row) for row in columns]
+
+
+def candles(rows: CandleRows) -> list[Candle]:
+    """Stored candles as the API shows them."""
+    columns = zip(
+        rows.timestamp.tolist(), rows.symbol.texts(), rows.open.tolist(), rows.high.tolist(), rows.low.tolist(),
+        rows.close.tolist(), rows.volume.tolist(), strict=True,
+    )  # fmt: skip
+    return [Candle(ist_time(row[0]), *row) for row in columns]
+
+
+def instrument(view: InstrumentView) -> Instrument:
+    """A security as the API shows it."""
+    known = view._asdict() | {"isin": view.isin or None, "tick_size": _number(view.tick_size)}
+    return Instrument(**known)
 
 
 def quote(latest: EnrichedRecord) -> Quote:

@@ -76,6 +76,22 @@ def parse_value(name: str, kind: Any, text: str) -> Any:
         raise StrategyError(f"parameter {name}={text!r} cannot be read", f"give {expected}") from None
 
 
+def default_texts(parameters: type[Any]) -> dict[str, str | None]:
+    """The defaults of a dataclass of parameters, by name, as ``--set`` takes them; None where there is none."""
+    values = {field.name: field.default for field in dataclasses.fields(parameters)}
+    return {
+        name: None if value is None or value is dataclasses.MISSING else _text_of(value)
+        for name, value in values.items()
+    }
+
+
+def _text_of(value: Any) -> str:
+    """What :func:`parse_value` reads as this value."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value.isoformat("minutes") if isinstance(value, time) else str(value)
+
+
 def split_parameters(given: Mapping[str, str], strategy_parameters: type[Any]) -> tuple[TradingSettings, Any]:
     """Turn ``--set`` texts into the shared settings and the strategy's own parameters.
 

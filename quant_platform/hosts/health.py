@@ -164,7 +164,14 @@ def served(app: ASGIApp, host: str, port: int, variable: str) -> Iterator[int]:
         UnavailableError: the port is taken.
     """
     config = uvicorn.Config(
-        app, host=host, port=port, log_config=None, access_log=False, lifespan="off", server_header=False
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        ws="websockets-sansio",
     )
     try:
         listener = config.bind_socket()

@@ -28,6 +28,7 @@ from quant_platform.services.api_gateway.cursors import CandlePlace, TickPlace, 
 from quant_platform.web import parameters
 from quant_platform.web.docs_page import docs_page
 from quant_platform.web.door import Admit, Door, bearer
+from quant_platform.web.live import LiveEvents, live_router
 from quant_platform.web.measured import Measured, Observe
 from quant_platform.web.problems import RequestError, handle_problems
 
@@ -37,6 +38,8 @@ scope `read`; `halt`, `resume` and `squareoff` take `trade`.
 Amounts are rupees as numbers with two decimals, times are IST with their offset.
 Long lists come in pages: hand `next_cursor` back as `cursor`, with the same filters, until it is null.
 What arrives meanwhile shifts no page. Errors are problem details (RFC 9457): what happened, and the cure.
+The WebSocket `/api/v1/ws` (`?portfolio=…` for one) sends each step of an order when it is durable, as
+`{"event": "order", "data": {…}}`; what happened before or between two connections is in `orders`.
 """
 
 PREFIX = "/api/v1"
@@ -81,6 +84,7 @@ class Sources:
         quotes: symbol → newest tick, of those that the cache knows.
         services: how each service is, asked now.
         strategies: those that come with the platform.
+        live: hands out what happens.
     """
 
     ledger: Callable[[], LedgerPages]
@@ -89,6 +93,7 @@ class Sources:
     quotes: Callable[[Sequence[str]], Mapping[str, EnrichedRecord]]
     services: Callable[[], Awaitable[Sequence[shapes.ServiceState]]]
     strategies: Sequence[shapes.StrategyKind]
+    live: LiveEvents
 
 
 def make_app(sources: Sources, admit: Admit, routes: Sequence[BaseRoute], observe: Observe) -> FastAPI:
@@ -108,6 +113,7 @@ def make_app(sources: Sources, admit: Admit, routes: Sequence[BaseRoute], observ
     app.include_router(_of_the_ledger(sources.ledger))
     app.include_router(_of_the_market(sources))
     app.include_router(_of_the_owner(sources))
+    app.include_router(live_router(PREFIX, sources.live))
     app.router.routes.extend(routes)
     handle_problems(app)
 

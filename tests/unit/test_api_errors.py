@@ -11,6 +11,7 @@ from quant_platform.adapters.ticks.memory import MemorySeries
 from quant_platform.domain.errors import ConfigurationError, LedgerError, UnavailableError
 from quant_platform.ports.api_keys import Admission
 from quant_platform.web.api import Sources, make_app
+from quant_platform.web.live import LiveEvents
 
 
 def failing(error: Exception) -> Callable[..., NoReturn]:
@@ -22,7 +23,8 @@ def failing(error: Exception) -> Callable[..., NoReturn]:
 
 def ask(ledger: Callable[..., NoReturn], admit: Callable[[str, str], Admission]) -> httpx.Response:
     """One question to an app in this process, as uvicorn would put it."""
-    sources = Sources(ledger, failing(ValueError()), MemorySeries(), failing(ValueError()), failing(ValueError()), [])
+    away = failing(ValueError())
+    sources = Sources(ledger, away, MemorySeries(), away, away, [], LiveEvents())
     app = make_app(sources, admit, [], lambda *_: None)
 
     async def get() -> httpx.Response:

@@ -3,8 +3,9 @@
 import contextlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from inspect import cleandoc
 
 import structlog
@@ -12,10 +13,12 @@ import structlog
 from quant_platform.adapters.ledger.gateway import GatewayLedger
 from quant_platform.domain.commands import Halt
 from quant_platform.domain.errors import UnavailableError
+from quant_platform.domain.records import OrderEvent
 from quant_platform.hosts import process
 from quant_platform.hosts.api_keys import split_token, unseal
 from quant_platform.hosts.config import Settings
 from quant_platform.hosts.distributed import connections, ledger_connections, series_connections
+from quant_platform.hosts.distributed.live_events import follow_order_events
 from quant_platform.hosts.doorkeeper import Doorkeeper
 from quant_platform.hosts.health import Health, routes, served
 from quant_platform.hosts.options import ServiceOptions
@@ -23,11 +26,14 @@ from quant_platform.hosts.process import Backoff
 from quant_platform.hosts.service_states import ask_services
 from quant_platform.hosts.strategies import built_in_classes
 from quant_platform.ports.api_keys import ApiKey
-from quant_platform.services.api_gateway.shapes import ServiceState, StrategyKind
+from quant_platform.services.api_gateway.shapes import ServiceState, StrategyKind, order_step
 from quant_platform.services.strategy_runtime.schema import TradingSettings, default_texts
 from quant_platform.web.api import Sources, make_app
+from quant_platform.web.live import LiveEvents
 
 NAME = "api_gateway"
+STOP_WITHIN_S = 2.0
+"""How long the follower of events may take to end, which may be asking a Kafka that is away."""
 LOOK_EVERY_S = 2.0
 """How often the ledger is looked for; each request that needs it finds out by itself."""
 
@@ -91,6 +97,18 @@ class WaitedLedger:
             _log.warning("there is no key yet, so nobody is answered; `quant api-key new` makes one")
 
 
+@contextlib.contextmanager
+def _beside(stop: threading.Event, work: Callable[[], None]) -> Iterator[None]:
+    """Work that a thread does until it is told to stop."""
+    thread = threading.Thread(target=work, name="live events", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(STOP_WITHIN_S)
+
+
 def _strategies() -> list[StrategyKind]:
     shared = default_texts(TradingSettings)
     return [
@@ -117,6 +135,11 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
         requests.labels(route or "none", str(status)).inc()
         seconds.observe(took_s)
 
+    live = LiveEvents()
+
+    def publish(events: Sequence[OrderEvent]) -> None:
+        live.publish(list(map(order_step, events)))
+
     async def services() -> Sequence[ServiceState]:
         mine = ServiceState(NAME, "ready" if health.ready else "waiting", health.reason or None)
         others = {name: url for name, url in settings.api.services.items() if name != NAME}
@@ -127,11 +150,12 @@ def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
         actor = f"API key {shown[0]}" if shown else "API"
         return ledger().command(order, reason, actor, datetime.now(UTC), portfolio)
 
-    sources = Sources(ledger, command, series, lookups.quotes, services, _strategies())
+    sources = Sources(ledger, command, series, lookups.quotes, services, _strategies(), live)
     app = make_app(sources, Doorkeeper(ledger).admit, routes(health), observe)
     try:
         with (
             process.stopped_by_signals() as stop,
+            _beside(stop, partial(follow_order_events, connections.kafka(settings), health, publish, stop)),
             served(app, settings.api.host, settings.api.port, "QUANT_API__PORT") as port,
         ):
             _log.info("the API answers", host=settings.api.host, port=port)

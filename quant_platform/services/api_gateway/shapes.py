@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant_platform.domain.money import rupees
-from quant_platform.domain.records import EnrichedRecord, Level
+from quant_platform.domain.records import EnrichedRecord, Level, OrderEvent
 from quant_platform.domain.session import IST, ist_time
 from quant_platform.domain.ticks import LATE, OUT_OF_SESSION, REPAIRED
 from quant_platform.ports.ledger_views import EquityPoint, InstrumentView, OrderView, PortfolioView, PositionView, Scan
@@ -123,6 +123,24 @@ class Tick:
     spread: float | None
     aggressor: str
     flags: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderStep:
+    """A step in an order's life, in rupees."""
+
+    what: str  # intended, refused, accepted, filled, cancelled or refused_at_fill
+    portfolio_id: str
+    run_id: str
+    order_id: str | None  # null until an intent is accepted
+    timestamp: datetime
+    ts: int  # ns UTC
+    symbol: str
+    transaction_type: str | None
+    quantity: int | None
+    price: float | None  # decided on, or a fill's average
+    reason: str
+    tick: str  # what the logs call the tick that brought it about
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +287,14 @@ def ticks(rows: TickRows) -> list[Tick]:
         rows.aggressor.texts(), map(_names, rows.flags.tolist()), strict=True,
     )  # fmt: skip
     return [Tick(ist_time(row[0]), *row) for row in columns]
+
+
+def order_step(event: OrderEvent) -> OrderStep:
+    """An event of the bus as the API shows it."""
+    return OrderStep(
+        event.what, event.portfolio, event.run_id, event.order_id, ist_time(event.ts), event.ts, event.symbol,
+        event.transaction_type, event.quantity, event.price, event.reason, event.tick,
+    )  # fmt: skip
 
 
 def candles(rows: CandleRows) -> list[Candle]:

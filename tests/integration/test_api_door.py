@@ -17,12 +17,13 @@ from .gateway_rig import GatewayProcess, add_key, fill_ledger
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 API = [f"/api/v1/{name}" for name in (
-    "portfolios", "positions", "orders", "equity", "scanner", "quotes", "ticks", "services",
+    "portfolios", "positions", "orders", "equity", "scanner", "instruments", "quotes", "ticks", "candles", "strategies",
+    "services",
 )]  # fmt: skip
 ORDERS = [f"/api/v1/{name}" for name in ("halt", "resume", "squareoff")]
 BEHIND_THE_DOOR = [
     *ORDERS,
-    *API, "/openapi.json", "/docs", "/readyz", "/metrics", "/", "/nothing", "/api/v1/nothing", "/api/v1/orders/",
+    *API, "/api/v1/ws", "/openapi.json", "/docs", "/readyz", "/metrics", "/", "/nothing", "/api/v1/nothing", "/api/v1/orders/",
     "/healthz/", "//healthz", "/healthz/../api/v1/orders", "/HEALTHZ", "/healthz%2f", "/healthz;x",
 ]  # fmt: skip
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE"]

@@ -110,6 +110,21 @@ class SweepOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class WalkForwardOptions:
+    """A sweep over some days whose best set trades the next ones, again and again.
+
+    Attributes:
+        sweep: over what; its range is that of the whole walk.
+        train: trading days of each sweep.
+        test: trading days that its best set trades then.
+    """
+
+    sweep: SweepOptions
+    train: int
+    test: int
+
+
+@dataclass(frozen=True, slots=True)
 class UpOptions:
     """The whole platform.
 

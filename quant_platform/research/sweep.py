@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -43,6 +43,17 @@ def run(options: SweepOptions) -> None:
     grid = parameter_grid(options.strategy, options.parameters, options.swept)
     if options.report is not None:
         report.check_folder(options.report)
+    _tell(options, results_of(options, grid), grid, time.perf_counter() - started)
+
+
+def results_of(options: SweepOptions, grid: Grid) -> "Swept":
+    """What every set came to; those that are in the results file already are not run again.
+
+    Raises:
+        UsageError: a file or range is not usable.
+        StrategyError: a strategy failed.
+        UnavailableError: no Dask cluster answers.
+    """
     identity = identity_of(options, find_files(options.data))
     path = options.results or options.home / "sweeps" / f"{Path(options.strategy).stem}-{identity[:12]}.parquet"
     results = ResultsFile(path, identity)
@@ -52,7 +63,15 @@ def run(options: SweepOptions) -> None:
         with _progress(shown=not options.json) as advance:
             _run_missing(options, parameters, missing, results, advance)
     found = [result for each in parameters if (result := results.get(each)) is not None]
-    _tell(options, sweep_report.ranked(found), grid, len(missing), path, time.perf_counter() - started)
+    return Swept(sweep_report.ranked(found), len(missing), path)
+
+
+class Swept(NamedTuple):
+    """What a sweep came to."""
+
+    results: Sequence[SetResult]  # the best first
+    ran: int  # sets that were run for it
+    file: Path  # that holds the results
 
 
 def _run_missing(
@@ -127,15 +146,9 @@ def _progress(*, shown: bool) -> Iterator[Advance]:
         yield advance
 
 
-def _tell(
-    options: SweepOptions,
-    results: Sequence[SetResult],
-    grid: Grid,
-    ran: int,
-    path: Path,
-    seconds: float,
-) -> None:
+def _tell(options: SweepOptions, swept: Swept, grid: Grid, seconds: float) -> None:
     """Write and print what was asked for."""
+    results, ran, path = swept
     caption = f"{options.strategy} on {', '.join(Path(each).name for each in options.data)}"
     about = {
         "mode": "sweep",
@@ -151,7 +164,7 @@ def _tell(
     if options.report is not None:
         sweep_report.write(options.report, results, grid.axes, about, caption)
     if options.json:
-        rows = [{"parameters": dict(each.parameters), **_numbers(each.summary)} for each in results]
+        rows = [{"parameters": dict(each.parameters), **numbers_of(each.summary)} for each in results]
         print(json.dumps(about | {"results": rows}))
         return
     title = f"{caption}: {len(results):,} sets, {ran:,} of them run now in {seconds:.1f} s"
@@ -161,7 +174,7 @@ def _tell(
         print(f"report written to {options.report}")
 
 
-def _numbers(summary: RunSummary) -> dict[str, Any]:
+def numbers_of(summary: RunSummary) -> dict[str, Any]:
     """By the names and in the units of ``quant backtest --json``."""
     numbers = {name: getattr(summary, name) for name in NUMBERS}
     return numbers | {name: in_rupees(numbers[name]) for name in MONEY} | {"refusals": dict(summary.refusals)}

@@ -46,9 +46,8 @@ def print_table(console: Console, results: Sequence[SetResult], names: Sequence[
     for result in results[:top]:
         run = result.summary
         table.add_row(
-            *(f"{result.parameters[name]:g}" if isinstance(result.parameters[name], float) else
-              str(result.parameters[name]) for name in names),
-            _signed(run.gross_pnl), format_rupees(run.charges), _signed(run.net_pnl), f"{run.round_trips:,}",
+            *(shown(result.parameters[name]) for name in names),
+            signed(run.gross_pnl), format_rupees(run.charges), signed(run.net_pnl), f"{run.round_trips:,}",
             format_rupees(run.max_drawdown),
         )  # fmt: skip
     console.print(table)
@@ -59,7 +58,13 @@ def print_table(console: Console, results: Sequence[SetResult], names: Sequence[
         console.print(f"{len(results) - top:,} more sets, the last at {format_rupees(results[-1].summary.net_pnl)} net")
 
 
-def _signed(paise: int) -> Text:
+def shown(value: object) -> str:
+    """A parameter's value as tables and pictures have it."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def signed(paise: int) -> Text:
+    """An amount, green where it was earned and red where it was lost."""
     return Text(format_rupees(paise), "green" if paise > 0 else "red" if paise < 0 else "")
 
 
@@ -90,7 +95,7 @@ def write(
         write_json_rows(folder / "sets.json", table)
         names = varied(grid)[:2]
         net = _best_net(results, {name: grid[name] for name in names})
-        labels = [[f"{value:g}" if isinstance(value, float) else str(value) for value in grid[name]] for name in names]
+        labels = [list(map(shown, grid[name])) for name in names]
         charts.draw_heat_map(folder / HEAT_MAP, names, labels, net, caption)
 
 

@@ -23,7 +23,8 @@ API = [f"/api/v1/{name}" for name in (
 ORDERS = [f"/api/v1/{name}" for name in ("halt", "resume", "squareoff")]
 BEHIND_THE_DOOR = [
     *ORDERS,
-    *API, "/api/v1/ws", "/openapi.json", "/docs", "/readyz", "/metrics", "/", "/nothing", "/api/v1/nothing", "/api/v1/orders/",
+    "/api/v1/ws",
+    *API, "/openapi.json", "/docs", "/readyz", "/metrics", "/", "/nothing", "/api/v1/nothing", "/api/v1/orders/",
     "/healthz/", "//healthz", "/healthz/../api/v1/orders", "/HEALTHZ", "/healthz%2f", "/healthz;x",
 ]  # fmt: skip
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE"]

@@ -22,7 +22,9 @@ from quant_platform.research.grid import Grid, described, parameter_grid
 from quant_platform.research.sweep import numbers_of, results_of
 from quant_platform.research.sweep_report import shown, signed, varied
 from quant_platform.research.sweep_results import SetResult
-from quant_platform.research.tables import NARROWEST
+
+WIDEST = 105
+"""Columns of the table beside the parameters'; a narrower terminal wraps lines and still shows every digit."""
 
 
 class Span(NamedTuple):
@@ -153,7 +155,7 @@ def _print(options: WalkForwardOptions, grid: Grid, windows: Sequence[Window]) -
     """Window by window what was chosen and what it earned then, and the sum."""
     console = Console()
     names = varied(grid.axes)
-    console.width = max(console.width, NARROWEST + sum(map(len, names)))
+    console.width = max(console.width, WIDEST + sum(len(name) + 3 for name in names))
     title = f"{options.sweep.strategy}: chosen by {options.train} days, traded on the next {options.test}"
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD)
     table.add_column("Traded", no_wrap=True)

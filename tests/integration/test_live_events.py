@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from quant_platform.adapters.bus.kafka import KafkaBus
+from quant_platform.domain.errors import UnavailableError
 from quant_platform.domain.records import OrderEvent, encode
 from quant_platform.domain.topics import ORDER_EVENTS
 from quant_platform.services.api_gateway.shapes import OrderStep, order_step
@@ -70,10 +71,10 @@ class World:
         with self.listen("?portfolio=probe") as listener:
 
             def is_heard() -> bool:
-                self.write(event(0, "probe"))
                 try:
+                    self.write(event(0, "probe"))
                     listener.recv(timeout=1.0)
-                except TimeoutError:
+                except (TimeoutError, UnavailableError):  # a Kafka that has just begun has no leaders for a moment
                     return False
                 return True
 

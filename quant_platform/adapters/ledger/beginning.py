@@ -36,15 +36,16 @@ def begin(connection: Connection, request: RunRequest, now: datetime) -> tuple[R
     """
     ts = to_ns(now)
     # First of all: until it is held, whoever had the portfolio may still write what is read below.
-    epoch = _claimed(connection, request.portfolio)
-    if request.epoch is not None and request.epoch != epoch:
+    ended = _claimed(connection, request.portfolio)
+    if request.epoch is not None and request.epoch != ended:
         raise taken_over(request.portfolio)
+    epoch = ended + 1
     last = _last_run(connection, request.portfolio)
     if last is not None and last["state"] == "running":
         nothing_happened = last["moment_ns"] is None
         can_go_on = last["state_at_commit"] or nothing_happened
         if not request.fresh and last["identity"] == request.identity and can_go_on:
-            return _resume(connection, last, epoch + 1, ts)
+            return _resume(connection, last, epoch, ts)
         _interrupt(connection, last["run_id"])
     balance, head = _balance_to_start_with(connection, request, now)
     run_no = 1 if last is None else last["run_no"] + 1
@@ -66,7 +67,7 @@ def begin(connection: Connection, request: RunRequest, now: datetime) -> tuple[R
             refusals="{}",
         )
     )
-    _hand_over(connection, request.portfolio, run_id, epoch + 1, now)
+    _hand_over(connection, request.portfolio, run_id, epoch, now)
     forget_offsets(connection, request.portfolio)
     after = {
         "run_id": run_id,
@@ -75,8 +76,8 @@ def begin(connection: Connection, request: RunRequest, now: datetime) -> tuple[R
         "identity": request.identity,
     }
     head = append_facts(connection, request.portfolio, head, run_id, [Fact(ts, "run begun", {}, after)])
-    running = Running(run_id, request.portfolio, request.strategy, epoch + 1, balance, fills=0, audit=head)
-    return running, RunStart(run_id, balance, balance, epoch=epoch + 1)
+    running = Running(run_id, request.portfolio, request.strategy, epoch, balance, fills=0, audit=head)
+    return running, RunStart(run_id, balance, balance, epoch=epoch)
 
 
 def reset(connection: Connection, portfolio: str, capital: int | None, now: datetime) -> None:

@@ -66,8 +66,8 @@ class LedgerCopies(LedgerDatabase):
             SafetyError: there are portfolios here, and they are not to be replaced.
             LedgerError: the rows contradict their audit chain or each other; nothing was changed then.
         """
-        self._past_standstill(_keep_writers_out)
-        with LedgerCopies(path) as copy, copy._reading() as source, self._writing() as target:
+
+        def take(target: Connection) -> None:
             _keep_writers_out(target)
             names = target.scalars(select(portfolios.c.id).order_by(portfolios.c.id)).all()
             if names and not replace:
@@ -83,6 +83,9 @@ class LedgerCopies(LedgerDatabase):
             _fence_off(target, fenced, now)
             _note(target, backup, now)
             _verified(target)
+
+        with LedgerCopies(path) as copy, copy._reading() as source:
+            self._past_standstill(take)
 
 
 def _copy_rows(source: Connection, target: Connection) -> None:

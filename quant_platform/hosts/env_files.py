@@ -2,7 +2,10 @@
 
 import os
 import re
+from io import StringIO
 from pathlib import Path
+
+from dotenv import dotenv_values
 
 from quant_platform.domain.errors import UnavailableError
 
@@ -17,6 +20,15 @@ def read_text(path: Path) -> str | None:
         return path.read_text("utf-8") if path.exists() else None
     except (OSError, UnicodeDecodeError) as error:
         raise UnavailableError(f"{path} cannot be read: {error}", "correct or remove it") from None
+
+
+def read_variables(path: Path) -> dict[str, str]:
+    """Name → value of what a file sets; nothing where there is none.
+
+    Raises:
+        UnavailableError: it cannot be read.
+    """
+    return {name: value or "" for name, value in dotenv_values(stream=StringIO(read_text(path) or "")).items()}
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -3,15 +3,12 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
-from dotenv import dotenv_values
-
 from quant_platform.domain.errors import UsageError
 from quant_platform.hosts.api_keys import new_key, seal
-from quant_platform.hosts.env_files import read_text, replace_text
+from quant_platform.hosts.env_files import read_text, read_variables, replace_text
 from quant_platform.hosts.installation_options import InitOptions
 from quant_platform.hosts.look import print_json
 
@@ -70,8 +67,8 @@ def run(options: InitOptions) -> None:
         raise UsageError(
             f"there is no {COMPOSE_FILE} in {folder}", "run `quant init` in a checkout, or name one: --folder DIR"
         )
-    servers = _read(folder / SERVERS_FILE)
-    broker = _read(folder / BROKER_FILE)
+    servers = read_variables(folder / SERVERS_FILE)
+    broker = read_variables(folder / BROKER_FILE)
     if options.demo and servers.get("QUANT_DEMO") == "":
         raise UsageError(
             f"{SERVERS_FILE} names the real market, and nothing in it is overwritten",
@@ -106,10 +103,6 @@ def _server_lines(there: Mapping[str, str], *, demo: bool) -> tuple[str | None, 
 def _broker_lines(there: Mapping[str, str]) -> list[_Line]:
     names = ("UPSTOX_API_KEY", "UPSTOX_API_SECRET", "UPSTOX_ACCESS_TOKEN")
     return [_Line(name, "") for name in names if name not in there]
-
-
-def _read(path: Path) -> dict[str, str]:
-    return {name: value or "" for name, value in dotenv_values(stream=StringIO(read_text(path) or "")).items()}
 
 
 def _add(folder: Path, file: str, heading: str, lines: Sequence[_Line]) -> Written:

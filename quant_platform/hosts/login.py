@@ -9,18 +9,15 @@ from datetime import UTC, datetime, timedelta
 from datetime import time as clock_time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from io import StringIO
 from pathlib import Path
 from socketserver import TCPServer
 from urllib.parse import SplitResult, parse_qs, urlsplit
-
-from dotenv import dotenv_values
 
 from quant_platform.adapters.broker.upstox_login import UpstoxApp, dialog_url, token_for
 from quant_platform.domain.errors import ConfigurationError, UnavailableError, UsageError
 from quant_platform.domain.session import IST
 from quant_platform.hosts.config import Settings, load_settings
-from quant_platform.hosts.env_files import read_text, replace_text, with_variable
+from quant_platform.hosts.env_files import read_text, read_variables, replace_text, with_variable
 from quant_platform.hosts.installation import BROKER_FILE, COMPOSE_FILE
 from quant_platform.hosts.installation_options import LoginOptions
 from quant_platform.hosts.look import print_json
@@ -81,7 +78,7 @@ def _app(settings: Settings) -> UpstoxApp:
     """The user's app, of the settings or, in a checkout, of the services' file."""
     upstox = settings.upstox
     file = _services_file(settings)
-    of_services = dotenv_values(stream=StringIO(read_text(file) or "")) if file is not None else {}
+    of_services = {} if file is None else read_variables(file)
     told = {}
     for name, value in (("UPSTOX_API_KEY", upstox.api_key), ("UPSTOX_API_SECRET", upstox.api_secret)):
         told[name] = (value.get_secret_value() if value is not None else "") or of_services.get(name) or ""

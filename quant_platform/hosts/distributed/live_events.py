@@ -38,7 +38,8 @@ def follow_order_events(
     while not stop.is_set():
         try:
             bus.ensure([ORDER_EVENTS])
-            with closing(bus.writer()) as writer, closing(bus.reader(ORDER_EVENTS.name, _ends(bus))) as reader:
+            ends = bus.ends(ORDER_EVENTS.name)
+            with closing(bus.writer()) as writer, closing(bus.reader(ORDER_EVENTS.name, ends)) as reader:
                 intake = Intake({"": Reader(OrderEvent)}, writer, health)
                 while not stop.is_set():
                     records = reader.poll(MOST, WAIT_S, 0.0)
@@ -51,7 +52,3 @@ def follow_order_events(
             pause = pauses.next()
             _log.warning("order events are not followed", reason=str(error), seconds=pause)
             stop.wait(pause)
-
-
-def _ends(bus: Bus) -> dict[int, int]:
-    return dict(bus.ends(ORDER_EVENTS.name))

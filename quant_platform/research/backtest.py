@@ -30,7 +30,7 @@ from quant_platform.ports.ledger_store import (
 )
 from quant_platform.ports.tick_source import TickSource
 from quant_platform.research import report, tables
-from quant_platform.research.feeding import fed_days, table_of
+from quant_platform.research.feeding import fed_days, source_of, table_of
 from quant_platform.research.metrics import measure
 from quant_platform.services.strategy_runtime.schema import DEFAULT_CAPITAL
 
@@ -51,13 +51,7 @@ def _run(options: BacktestOptions, collector: Collector) -> None:
     strategy, settings = load_strategy(options.strategy, options.parameters)
     if options.report is not None:
         report.check_folder(options.report)
-    source = FileTickSource(
-        options.data,
-        first=options.first,
-        last=options.last,
-        symbols=options.symbols or None,
-        skip_bad_rows=options.skip_bad_rows,
-    )
+    source = source_of(options)
     blueprint = Blueprint(strategy, settings, source.has_depth)
     capital = DEFAULT_CAPITAL if options.capital is None else options.capital
     ledger = MemoryLedger()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from operator import itemgetter
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from quant_platform.adapters.ticks.files import FileTickSource
 from quant_platform.domain.instruments import SymbolTable, instrument_for
 from quant_platform.domain.session import midnight_ns
 from quant_platform.domain.ticks import TickBatch, cut
+from quant_platform.hosts.options import BacktestOptions, SweepOptions
 from quant_platform.ports.broker import Candle
 from quant_platform.ports.tick_source import DayPart, TickSource
 from quant_platform.ports.tick_store import StoredBar
@@ -37,6 +38,31 @@ class Intake(Protocol):
     def on_stored_bars(self, stored: StoredBar) -> None:
         """Bars that entered a recorded run at this place of its stream."""
         ...
+
+
+class Span(NamedTuple):
+    """Trading days, both ends included."""
+
+    first: date
+    last: date
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first} to {self.last}"
+
+
+def source_of(options: BacktestOptions | SweepOptions) -> FileTickSource:
+    """The files, range and symbols that options name.
+
+    Raises:
+        UsageError: a file or range is not usable.
+    """
+    return FileTickSource(
+        options.data,
+        first=options.first,
+        last=options.last,
+        symbols=options.symbols or None,
+        skip_bad_rows=options.skip_bad_rows,
+    )
 
 
 def table_of(source: TickSource) -> SymbolTable:

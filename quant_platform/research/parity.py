@@ -1,7 +1,7 @@
 """``quant parity``: the same days in two modes, a stored run and a backtest of the ticks it stored, order by order."""
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +27,8 @@ from quant_platform.hosts.strategies import load_strategy
 from quant_platform.ports.ledger_store import RunRequest, RunSummary
 from quant_platform.ports.ledger_views import OrderView
 from quant_platform.research.backtest import trade
-from quant_platform.research.feeding import table_of
+from quant_platform.research.feeding import Span, table_of
+from quant_platform.research.tables import NARROWEST
 
 _AMOUNTS = (
     ("Gross", "gross_pnl"),
@@ -36,8 +37,6 @@ _AMOUNTS = (
     ("Balance at the end", "ending_balance"),
 )
 BATCH = 65_536
-NARROWEST = 80
-"""Columns below which the table is not squeezed further."""
 MOST_SHOWN = 10
 """Differences that are printed: what follows the first one mostly follows from it."""
 
@@ -71,7 +70,7 @@ def run(options: ParityOptions) -> bool:
         raise UsageError(f"there is no ledger in {home.root}", "run `quant up` first, or name another --home")
     with SqlLedger(home.ledger) as ledger:
         stored, days = _stored(ledger, options, (settings, strategy.parameters))
-    source = FileTickSource([str(_ticks_of(home, days))], first=days[0], last=days[-1])
+    source = FileTickSource([str(_ticks_of(home, days))], first=days.first, last=days.last)
     tested = _tested(source, Blueprint(strategy, settings, source.has_depth), stored.summary.starting_balance)
     found = differences(stored.orders, tested.orders)
     if options.json:
@@ -94,7 +93,7 @@ def _content(order: OrderView) -> OrderView:
     return order._replace(order_id="", run_id="", portfolio="")
 
 
-def _stored(ledger: SqlLedger, options: ParityOptions, settings: Sequence[object]) -> tuple[Side, tuple[date, date]]:
+def _stored(ledger: SqlLedger, options: ParityOptions, settings: Sequence[object]) -> tuple[Side, Span]:
     """The portfolio's last run, and its first and last day."""
     name = options.portfolio
     runs = {view.name: view.last_run for view in ledger.portfolios()}
@@ -111,10 +110,10 @@ def _stored(ledger: SqlLedger, options: ParityOptions, settings: Sequence[object
     orders = ledger.orders(run=runs[name])[::-1]
     last = ist_date(record.last_moment)
     first = orders[0].decided_at.astimezone(IST).date() if orders else last
-    return Side(f"{record.mode} {runs[name]}", ledger.run_summary(runs[name]), orders), (first, last)
+    return Side(f"{record.mode} {runs[name]}", ledger.run_summary(runs[name]), orders), Span(first, last)
 
 
-def _ticks_of(home: HomeFolder, days: tuple[date, date]) -> Path:
+def _ticks_of(home: HomeFolder, days: Span) -> Path:
     for day in days:
         if not (home.ticks / f"date={day}").is_dir():
             raise UsageError(
@@ -137,12 +136,12 @@ def _tested(source: FileTickSource, blueprint: Blueprint, capital: int) -> Side:
         return Side("backtest", ledger.finish(), ledger.orders(run=start.run_id)[::-1])
 
 
-def _print_json(stored: Side, tested: Side, days: tuple[date, date], found: list[Difference]) -> None:
+def _print_json(stored: Side, tested: Side, days: Span, found: list[Difference]) -> None:
     print_json(
         {
             "alike": not found,
-            "first": str(days[0]),
-            "last": str(days[1]),
+            "first": str(days.first),
+            "last": str(days.last),
             "run": _numbers(stored),
             "backtest": _numbers(tested),
             "differences": [
@@ -164,11 +163,10 @@ def _numbers(side: Side) -> dict[str, object]:
     return {"name": side.name, **counts, **money}
 
 
-def _print(stored: Side, tested: Side, days: tuple[date, date], found: list[Difference]) -> None:
+def _print(stored: Side, tested: Side, days: Span, found: list[Difference]) -> None:
     console = Console(highlight=False)
     console.width = max(console.width, NARROWEST)
-    period = str(days[0]) if days[0] == days[1] else f"{days[0]} to {days[1]}"
-    table = Table(title=f"{period}, the same ticks in two modes", box=box.SIMPLE_HEAD)
+    table = Table(title=f"{days}, the same ticks in two modes", box=box.SIMPLE_HEAD)
     table.add_column("")
     for side in (stored, tested):
         table.add_column(side.name, justify="right")

@@ -20,7 +20,7 @@ from quant_platform.ports.ledger_store import RunSummary
 from quant_platform.research import report, sweep_report
 from quant_platform.research.cluster import ClusterWorkers
 from quant_platform.research.feature_store import FeaturePass, Periods, scratch_folder
-from quant_platform.research.feeding import fed_days, table_of
+from quant_platform.research.feeding import fed_days, source_of, table_of
 from quant_platform.research.grid import Grid, described, parameter_grid
 from quant_platform.research.sweep_results import MONEY, NUMBERS, ResultsFile, SetResult, identity_of
 from quant_platform.research.sweep_runs import BATCH, LocalWorkers, Market, Workers, chunks_of, default_workers
@@ -84,13 +84,7 @@ def _run_missing(
     """Compute features once, run the sets, and keep every result as it comes."""
     periods = [Periods(each["rsi_period"], each["sma_period"]) for each in parameters]
     with _workers(options) as workers, scratch_folder() as folder:
-        source = FileTickSource(
-            options.data,
-            first=options.first,
-            last=options.last,
-            symbols=options.symbols or None,
-            skip_bad_rows=options.skip_bad_rows,
-        )
+        source = source_of(options)
         table, asked = table_of(source), {periods[place] for place in missing}
         features = FeaturePass(folder, table, asked, depth=source.has_depth)
         _compute(source, features, options, advance)

@@ -10,7 +10,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from quant_platform.adapters.ticks.files import FileTickSource
 from quant_platform.domain.errors import UsageError
 from quant_platform.domain.money import format_rupees
 from quant_platform.hosts.look import print_json
@@ -18,6 +17,7 @@ from quant_platform.hosts.options import SweepOptions, WalkForwardOptions
 from quant_platform.hosts.results import in_rupees, peak_memory_mb
 from quant_platform.hosts.strategies import load_strategy
 from quant_platform.ports.ledger_store import RunSummary
+from quant_platform.research.feeding import Span, source_of
 from quant_platform.research.grid import Grid, described, parameter_grid
 from quant_platform.research.sweep import numbers_of, results_of
 from quant_platform.research.sweep_report import shown, signed, varied
@@ -25,16 +25,6 @@ from quant_platform.research.sweep_results import SetResult
 
 WIDEST = 105
 """Columns of the table beside the parameters'; a narrower terminal wraps lines and still shows every digit."""
-
-
-class Span(NamedTuple):
-    """Trading days, both ends included."""
-
-    first: date
-    last: date
-
-    def __str__(self) -> str:
-        return str(self.first) if self.first == self.last else f"{self.first} to {self.last}"
 
 
 class Window(NamedTuple):
@@ -58,7 +48,7 @@ def run(options: WalkForwardOptions) -> None:
     started = time.perf_counter()
     sweep = options.sweep
     grid = parameter_grid(sweep.strategy, sweep.parameters, sweep.swept)
-    spans = spans_of(_days(sweep), options.train, options.test)
+    spans = spans_of(source_of(sweep).trading_days(), options.train, options.test)
     windows = list(_walk(sweep, grid, spans))
     if sweep.json:
         _print_json(options, grid, windows, time.perf_counter() - started)
@@ -86,17 +76,6 @@ def spans_of(days: Sequence[date], train: int, test: int) -> list[tuple[Span, Sp
         (Span(days[start - train], days[start - 1]), Span(days[start], days[min(start + test, len(days)) - 1]))
         for start in range(train, len(days), test)
     ]
-
-
-def _days(sweep: SweepOptions) -> Sequence[date]:
-    source = FileTickSource(
-        sweep.data,
-        first=sweep.first,
-        last=sweep.last,
-        symbols=sweep.symbols or None,
-        skip_bad_rows=sweep.skip_bad_rows,
-    )
-    return source.trading_days()
 
 
 def _walk(sweep: SweepOptions, grid: Grid, spans: Sequence[tuple[Span, Span]]) -> Iterator[Window]:

@@ -12,7 +12,8 @@ from quant_platform.domain.errors import UsageError
 from quant_platform.domain.money import paise_from_rupees
 from quant_platform.hosts.options import BacktestOptions, SweepOptions, WalkForwardOptions
 from quant_platform.research import backtest, walkforward
-from quant_platform.research.walkforward import Span, spans_of
+from quant_platform.research.feeding import Span
+from quant_platform.research.walkforward import spans_of
 from tests.integration.sweep_rig import CAPITAL, COMPARED, depth_file, swept
 
 GRID = {"rsi_entry": "45,55,65", "max_positions": "1,4"}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from datetime import time as clock_time
 
+import structlog
+
 from quant_platform.adapters.clock.lockstep import LockstepClock
 from quant_platform.adapters.clock.system import SystemClock
 from quant_platform.domain.errors import BrokerError, RefusedRecordError, SafetyError, UnavailableError
@@ -28,7 +30,7 @@ from quant_platform.hosts.feed_host import FeedHost, FeedNumbers
 from quant_platform.hosts.health import Health
 from quant_platform.hosts.options import ServiceOptions
 from quant_platform.hosts.pace import Pace
-from quant_platform.hosts.process import Backoff
+from quant_platform.hosts.process import Backoff, Pauses
 from quant_platform.hosts.tasks import failing_together, until_stopped
 from quant_platform.hosts.wiring import Market
 from quant_platform.ports.bus import Bus, RecordWriter
@@ -46,6 +48,8 @@ KEEP_EVERY_S = 5.0
 LISTED_BY = clock_time(6, 30)
 """Upstox refreshes its list of instruments about 06:00 IST, after the token of the day before has died."""
 LOOK_EVERY_S = 1.0
+
+_log = structlog.get_logger(__name__)
 
 
 def serve(settings: Settings, options: ServiceOptions, health: Health) -> None:
@@ -290,23 +294,40 @@ class Ingestor:
                 kept_at = time.monotonic()
 
     async def _keep(self, serving: Serving) -> None:
-        # The offsets first: what lies before them is in the state, and what is read again changes nothing.
-        offsets = await asyncio.to_thread(serving.bus.ends, EQUITY_TICKS.name)
+        """Keep a snapshot; where Kafka cannot be asked now, the one before is as good, and the feed goes on."""
+        try:
+            # The offsets first: what lies before them is in the state, and what is read again changes nothing.
+            offsets = await asyncio.to_thread(serving.bus.ends, EQUITY_TICKS.name)
+        except UnavailableError as error:
+            self._show("no snapshot is kept", error)
+            return
         snapshot = serving.snapshot(offsets)
         await _flushed(serving.writer, self._health)
         ingestor_state.keep(snapshot, serving.writer)
 
     async def _follow_suggestions(self, serving: Serving) -> None:
-        """Subscribe what the scanner picks, within a second."""
+        """Subscribe what the scanner picks, within a second; the feed goes on while none can be read."""
         known = {instrument.symbol for instrument in serving.host.universe}
+        pauses = Pauses()
 
         async def subscribe(picks: Sequence[str]) -> None:
             await serving.host.subscribe([symbol for symbol in picks if symbol in known])
 
         def done(following: int) -> None:
             serving.suggestions_from = following
+            pauses.begin_anew()
 
-        await follow_suggestions(serving.bus, self._health, serving.suggestions_from, subscribe, done)
+        while True:
+            try:
+                await follow_suggestions(serving.bus, self._health, serving.suggestions_from, subscribe, done)
+            except UnavailableError as error:
+                self._show("suggestions cannot be followed", error)
+                await asyncio.sleep(pauses.next())
+
+    def _show(self, what: str, error: UnavailableError) -> None:
+        """Tell of a fault beside which the feed goes on."""
+        self._health.waiting(str(error))
+        _log.warning(what, reason=str(error))
 
 
 async def _let_go(stream: TickStream) -> None:

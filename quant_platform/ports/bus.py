@@ -184,8 +184,9 @@ class TransactionalWriter(RecordWriter, Protocol):
         ...
 
 
-OnAssigned = Callable[[Sequence[int]], None]
-"""Told the partitions that a group gave to its reader, if any, before any of their records."""
+OnAssigned = Callable[[Sequence[int]], Mapping[int, int] | None]
+"""Told the partitions that a group gave to its reader, if any, before any of their records. May answer at which offsets
+some of them go on; the others do where the group committed."""
 
 
 class Bus(Protocol):
@@ -232,7 +233,7 @@ class Bus(Protocol):
             group: its name.
             member: name of this reader within it, the same after a restart.
             topic: what is read.
-            on_assigned: told of newly assigned partitions.
+            on_assigned: told of newly assigned partitions; may know better where they go on.
             is_patient: a record may wait a tenth of a second for others, which spares the bus most of its answers.
         """
         ...

@@ -75,6 +75,19 @@ def test_a_reader_is_told_its_partitions_before_their_records(any_bus: Bus) -> N
     reader.close()
 
 
+def test_who_is_told_its_partitions_may_say_where_they_go_on(any_bus: Bus) -> None:
+    write(any_bus, *"abc")
+    write(any_bus, *"de", partition=1)
+    first = any_bus.group_reader("group", "one", THINGS.name)
+    read = {record.value: record for record in take(first, 5)}
+    commit(any_bus, first, following(read[b"a"]) | following(read[b"d"]))
+    first.close()
+    again = any_bus.group_reader("group", "one", THINGS.name, lambda partitions: {0: 2})
+    assert sorted(values(take(again, 2))) == ["c", "e"]
+    assert list(again.poll(1, 0.2)) == []
+    again.close()
+
+
 def polled_together(readers: Sequence[GroupReader], enough: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WITHIN_S
     while not enough():

@@ -4,27 +4,21 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
 from quant_platform.adapters.bus.kafka_writer import COMMIT_WITHIN_S, KafkaWriter
-from quant_platform.adapters.cache.memory import MemoryCache
 from quant_platform.domain.errors import RefusedRecordError, UnavailableError
-from quant_platform.domain.records import CLOCK, ClockRecord, encode
-from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS, Topic
-from quant_platform.hosts import process
-from quant_platform.hosts.distributed.feature_engine import FeatureEngineService
-from quant_platform.hosts.distributed.lookups import LookupWriter
-from quant_platform.hosts.health import Health
+from quant_platform.domain.topics import Topic
 from quant_platform.ports.bus import Record, RecordWriter, Source
 from tests.servers import KafkaServer
 
 THINGS = Topic("things", 3)
 OTHERS = Topic("others", 3)
-NS = 1_753_848_000_000_000_000  # 2025-07-30 09:30 IST
 WITHIN_S = 120.0
 SESSION_S = 3.0
 """Of a broker with its controller, as `quant servers` sets it."""
@@ -235,10 +229,14 @@ def test_a_commit_without_a_broker_does_not_take_place_and_the_next_writer_of_it
 
 def copy_until(stop: threading.Event, bus: KafkaBus, copied: list[int]) -> None:
     """Take records from one topic to another, each in a transaction of its own; begin anew after every fault."""
+
+    def reached(_: Sequence[int]) -> Mapping[int, int]:
+        return Counter(record.partition for record in bus.history(OTHERS.name, EVERY))
+
     while not stop.is_set():
         with contextlib.ExitStack() as opened, contextlib.suppress(UnavailableError):
             writer = opened.enter_context(contextlib.closing(bus.transactional_writer("copier")))
-            reader = opened.enter_context(contextlib.closing(bus.group_reader("copiers", "one", THINGS.name)))
+            reader = opened.enter_context(contextlib.closing(bus.group_reader("copiers", "one", THINGS.name, reached)))
             while not stop.is_set():
                 for record in reader.poll(1, 0.05):
                     writer.send(OTHERS.name, record.key, record.value)
@@ -352,31 +350,3 @@ def test_what_is_no_kafka_is_named_with_its_address_and_setting(not_kafka: str) 
     bus = KafkaBus(KafkaOptions(not_kafka))
     with pytest.raises(UnavailableError, match=f"(?s){not_kafka}.*KAFKA_BOOTSTRAP_SERVERS"):
         bus.ensure([THINGS])
-
-
-def test_a_service_shows_that_it_waits_for_kafka_and_loses_nothing(bus: KafkaBus, kafka: KafkaServer) -> None:
-    health, stop = Health("feature_engine"), threading.Event()
-    lookups = LookupWriter(MemoryCache(), health)
-    service = FeatureEngineService(bus, health, lookups, instance="1", rsi_period=14, sma_period=20, depth=True)
-    thread = threading.Thread(target=process.run, args=(service, health, stop))
-    thread.start()
-    try:
-        until(lambda: health.ready)
-        writer = bus.writer()
-        for stamp in range(NS, NS + 10):
-            writer.send(EQUITY_TICKS.name, "", encode(ClockRecord(stamp)), CLOCK, 0)
-        writer.flush()
-        kafka.kill()
-        until(lambda: not health.ready)
-        assert kafka.bootstrap_servers in health.reason
-        kafka.start()
-        for stamp in range(NS + 10, NS + 20):
-            writer.send(EQUITY_TICKS.name, "", encode(ClockRecord(stamp)), CLOCK, 0)
-        flushed(writer)
-        writer.close()
-        until(lambda: len(list(bus.history(ENRICHED_TICKS.name, {0: 0}))) >= 20)
-    finally:
-        stop.set()
-        thread.join()
-    passed_on = [record.value for record in bus.history(ENRICHED_TICKS.name, {0: 0})]
-    assert passed_on == [encode(ClockRecord(stamp)) for stamp in range(NS, NS + 20)]

@@ -5,7 +5,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, NoReturn, Self
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_STORED,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from quant_platform.adapters.bus.kafka_faults import ASK_WITHIN_S, LOG, named, not_there, unavailable
 from quant_platform.domain.errors import DataError, UnavailableError
@@ -107,7 +115,11 @@ class KafkaReader:
                 # Waits until no transaction holds an offset of these partitions any more: what stands below is final.
                 with named(servers):  # here already: the client passes its own errors on as what nobody can catch
                     reader.consumer.committed(partitions, timeout=ASK_WITHIN_S)
-            on_assigned([partition.partition for partition in partitions])
+            places = on_assigned([partition.partition for partition in partitions])
+            if places:
+                for partition in partitions:
+                    partition.offset = places.get(partition.partition, OFFSET_STORED)
+                reader.consumer.assign(partitions)
 
         reader.consumer.subscribe([topic], on_assign=assigned, on_revoke=given_up, on_lost=given_up)
         return reader

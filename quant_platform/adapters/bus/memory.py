@@ -229,7 +229,7 @@ class _MemoryGroupReader(_MemoryReader):
         added = [number for number in mine if number not in self._places]
         self._places |= {number: self._group.committed.get(number, 0) for number in added}
         if added and self._on_assigned is not None:
-            self._on_assigned(added)
+            self._places |= self._on_assigned(added) or {}
 
 
 class _MemoryWriter:

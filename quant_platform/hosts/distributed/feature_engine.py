@@ -1,6 +1,9 @@
-"""feature_engine as a service: consume, enrich and produce in one transaction, the symbols' state with it."""
+"""feature_engine as a service: consume, enrich and produce in one transaction, the symbols' state with it.
 
-from collections.abc import Callable, Sequence
+Beside the state stands where it was reached, and from there a new owner of the partition goes on (ADR 34).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
 import structlog
@@ -22,10 +25,13 @@ from quant_platform.hosts.options import ServiceOptions
 from quant_platform.hosts.strategies import load_strategy
 from quant_platform.hosts.warm import warm_kernels
 from quant_platform.hosts.warm_readers import warm_readers
-from quant_platform.ports.bus import Bus, GroupReader, Record, Records, Source, TransactionalWriter
+from quant_platform.ports.bus import Bus, GroupReader, Offsets, Record, Records, Source, TransactionalWriter
 from quant_platform.services.feature_engine.engine import FeatureEngine
 
 NAME = "feature_engine"
+PLACE = "place"
+"""Kind of a record in :data:`FEATURE_STATE`: a partition of :data:`EQUITY_TICKS`, and its first record that no state of
+the topic has taken in."""
 MOST = 5000
 """Records a transaction: larger ones cost latency and save nothing more."""
 PIECE = 500
@@ -91,6 +97,7 @@ class FeatureEngineService:
         self._written = health.written.labels(ENRICHED_TICKS.name)
         self._closing: list[Callable[[], None]] = []
         self._records = Records(EQUITY_TICKS.name)
+        self._following: Offsets = {}  # where reading goes on after them
 
     def open(self) -> None:
         """Drop what an earlier process of this instance left open, and join the group."""
@@ -107,6 +114,7 @@ class FeatureEngineService:
     def poll(self) -> None:
         """Take up to :data:`MOST` records; a rebalance hands over state in here."""
         self._records = take(self._reader, MOST, len(self._records))
+        self._following = following(self._records)
         count_read(self._records, self._health)
 
     def process(self) -> None:
@@ -118,10 +126,12 @@ class FeatureEngineService:
             self._take(self._records[start : start + PIECE])
 
     def store(self) -> None:
-        """Send the state of every symbol that moved, for whoever owns its partition next."""
+        """Send the state of every symbol that moved, and where it was reached, for whoever owns its partition next."""
         fault_point("enriched sent")
         for number in self._touched:
             self._writer.send(FEATURE_STATE.name, self._table.name(number), self._engine.state_of(number))
+        for (_, partition), offset in self._following.items():
+            self._writer.send(FEATURE_STATE.name, str(partition), encode(offset), PLACE)
 
     def flush(self) -> None:
         """Nothing to wait for: the transaction's end does."""
@@ -129,7 +139,7 @@ class FeatureEngineService:
     def commit(self) -> None:
         """Output, state and offsets together, or nothing of it."""
         if self._records:
-            self._writer.commit(self._reader, following(self._records))
+            self._writer.commit(self._reader, self._following)
             self._written.inc(self._passed_on)
             self._lookups.put_quotes(self._newest)
             self._health.lag.labels(EQUITY_TICKS.name).set(self._reader.lag())
@@ -139,13 +149,22 @@ class FeatureEngineService:
         while self._closing:
             self._closing.pop()()
 
-    def _restore(self, partitions: Sequence[int]) -> None:
-        """Take over the newest state of every symbol, those of newly assigned partitions among them."""
+    def _restore(self, partitions: Sequence[int]) -> Mapping[int, int]:
+        """Take over the newest state of every symbol, those of newly assigned partitions among them.
+
+        Returns:
+            Where newly assigned partitions go on.
+        """
         start = dict.fromkeys(range(self._bus.partitions(FEATURE_STATE.name)), 0)
-        newest = {record.key: record.value for record in self._bus.history(FEATURE_STATE.name, start)}
-        for symbol, state in newest.items():
-            self._engine.take_over(self._table.add(symbol), state)
+        newest = {(record.kind, record.key): record.value for record in self._bus.history(FEATURE_STATE.name, start)}
+        places: dict[int, int] = {}
+        for (kind, key), value in newest.items():
+            if kind == PLACE:
+                places[int(key)] = int(value)
+            else:
+                self._engine.take_over(self._table.add(key), value)
         _log.info("partitions taken over", partitions=sorted(partitions), symbols=len(self._table))
+        return {number: places[number] for number in partitions if number in places}
 
     def _take(self, records: Records) -> None:
         entries = [entry for entry in self._intake.read(records) if entry.content is not None]

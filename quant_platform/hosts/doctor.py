@@ -1,7 +1,5 @@
 """``quant doctor``: measure what the platform stands on, have it judged, print the verdicts."""
 
-import base64
-import binascii
 import os
 import re
 import shutil
@@ -14,7 +12,6 @@ from importlib import metadata
 from pathlib import Path
 
 import httpx
-import msgspec
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +24,7 @@ from quant_platform.hosts.config import load_settings
 from quant_platform.hosts.home import HomeFolder, lock_holder
 from quant_platform.hosts.look import print_json
 from quant_platform.hosts.options import DoctorOptions
+from quant_platform.hosts.token_life import stated_expiry
 from quant_platform.kernel import cache_folder
 from quant_platform.protocol.upstox import paths
 from quant_platform.services.system_doctor.servers import judge_servers
@@ -34,10 +32,6 @@ from quant_platform.services.system_doctor.verdict import Level, Probes, Verdict
 
 NETWORK_TIMEOUT_S = 2.0
 STYLES = {Level.OK: "green", Level.NOTE: "cyan", Level.WARNING: "yellow", Level.BROKEN: "bold red"}
-
-
-class _TokenClaims(msgspec.Struct):
-    exp: float | None = None
 
 
 def run(options: DoctorOptions) -> bool:
@@ -108,18 +102,8 @@ def probe(options: DoctorOptions, broker_url: str = paths.API_HOST) -> Probes:
         clock_drift_s=clock_drift_s(broker_url),
         now=now,
         has_token=token is not None,
-        token_expires=token_expiry(token.get_secret_value()) if token else None,
+        token_expires=stated_expiry(token.get_secret_value()) if token else None,
     )
-
-
-def token_expiry(token: str) -> datetime | None:
-    """When an access token dies (IST), read from the token itself; None where it does not say."""
-    try:
-        payload = token.split(".")[1]
-        claims = msgspec.json.decode(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)), type=_TokenClaims)
-        return None if claims.exp is None else datetime.fromtimestamp(claims.exp, IST)
-    except (IndexError, binascii.Error, msgspec.DecodeError, ValueError, OverflowError):
-        return None
 
 
 def clock_drift_s(url: str) -> float | None:

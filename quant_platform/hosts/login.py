@@ -5,8 +5,7 @@ import secrets
 import sys
 import time
 import webbrowser
-from datetime import UTC, datetime, timedelta
-from datetime import time as clock_time
+from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -15,15 +14,13 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from quant_platform.adapters.broker.upstox_login import UpstoxApp, dialog_url, token_for
 from quant_platform.domain.errors import ConfigurationError, UnavailableError, UsageError
-from quant_platform.domain.session import IST
 from quant_platform.hosts.config import Settings, load_settings
 from quant_platform.hosts.env_files import read_text, read_variables, replace_text, with_variable
 from quant_platform.hosts.installation import BROKER_FILE, COMPOSE_FILE
 from quant_platform.hosts.installation_options import LoginOptions
 from quant_platform.hosts.look import print_json
+from quant_platform.hosts.token_life import stated_expiry, usual_expiry
 
-TOKEN_DIES_AT = clock_time(3, 30)
-"""IST, on the day after it was issued, or the same day before then."""
 VARIABLE = "UPSTOX_ACCESS_TOKEN"
 READ_WITHIN_S = 10.0
 """How long a browser may take to send one request."""
@@ -56,7 +53,7 @@ def run(options: LoginOptions) -> None:
             code = listener.wait(options.within_s)
     login = token_for(settings.upstox.base_url, app, code)
     files = _keep(login.token, settings)
-    ends = token_end(datetime.now(UTC))
+    ends = stated_expiry(login.token) or usual_expiry(datetime.now(UTC))
     above = settings.source_of("upstox", "access_token")
     if options.json:
         print_json({"user_id": login.user_id, "files": [str(file) for file in files], "ends": ends.isoformat()})
@@ -65,13 +62,6 @@ def run(options: LoginOptions) -> None:
         print(f"{VARIABLE} written to {', '.join(map(str, files))} (mode 0600)")
     if above.startswith("environment"):
         print(f"the variable of the {above} stands above the file: unset it", file=sys.stderr)
-
-
-def token_end(issued: datetime) -> datetime:
-    """When a token of Upstox ends (IST)."""
-    local = issued.astimezone(IST)
-    end = local.replace(hour=TOKEN_DIES_AT.hour, minute=TOKEN_DIES_AT.minute, second=0, microsecond=0)
-    return end if local < end else end + timedelta(days=1)
 
 
 def _app(settings: Settings) -> UpstoxApp:

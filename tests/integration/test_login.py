@@ -18,7 +18,6 @@ from upstox_client.rest import ApiException
 
 from quant_platform.hosts.config import load_settings
 from quant_platform.hosts.env_files import with_variable
-from quant_platform.hosts.login import token_end
 from tests.e2e.platform_rig import bare_environment
 
 from .exchange_rig import TOKEN, lockstep, market, running
@@ -174,19 +173,6 @@ def test_without_an_app_it_says_what_is_missing(tmp_path: Path) -> None:
         _, err = process.communicate(timeout=30)
     assert process.returncode == 2
     assert "UPSTOX_API_KEY is not set" in err
-
-
-@pytest.mark.parametrize(
-    ("issued", "end"),
-    [
-        ("2026-12-01T20:00+05:30", "2026-12-02T03:30:00+05:30"),
-        ("2026-12-01T02:30+05:30", "2026-12-01T03:30:00+05:30"),
-        ("2026-12-01T03:30+05:30", "2026-12-02T03:30:00+05:30"),
-        ("2026-11-30T23:00+00:00", "2026-12-02T03:30:00+05:30"),
-    ],
-)
-def test_a_token_ends_at_half_past_three(issued: str, end: str) -> None:
-    assert token_end(datetime.fromisoformat(issued)).isoformat() == end
 
 
 @pytest.mark.parametrize(

@@ -160,21 +160,6 @@ def test_days_with_segments_left_are_found(tmp_path: Path) -> None:
     assert probes(tmp_path).open_days == [date(2026, 7, 30), date(2026, 7, 31)]
 
 
-def token(claims: bytes) -> str:
-    body = base64.urlsafe_b64encode(claims).decode().rstrip("=")
-    return f"e30.{body}.signature"
-
-
-@pytest.mark.parametrize("text", ["", "plain", "a.b", "a.!!.c", token(b"[]"), token(b"{}"), token(b'{"exp": 1e300}')])
-def test_a_token_that_does_not_say_when_it_dies_is_no_error(text: str) -> None:
-    assert doctor.token_expiry(text) is None
-
-
-def test_a_token_s_death_is_read_from_the_token() -> None:
-    dies = datetime(2026, 8, 1, 3, 30, tzinfo=IST)
-    assert doctor.token_expiry(token(b'{"sub": "x", "exp": %d}' % dies.timestamp())) == dies
-
-
 class _SlowClock(BaseHTTPRequestHandler):
     """A server whose clock is ten seconds behind."""
 
@@ -209,7 +194,8 @@ def test_the_clock_is_compared_with_a_server_s(slow_clock_url: str, monkeypatch:
 def test_the_command_prints_every_verdict_and_never_the_token(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    secret = token(b'{"exp": 1785500000}')
+    claims = base64.urlsafe_b64encode(b'{"exp": 1785500000}').decode().rstrip("=")
+    secret = f"e30.{claims}.signature"
     monkeypatch.setenv("UPSTOX_ACCESS_TOKEN", secret)
     monkeypatch.setattr(doctor, "clock_drift_s", lambda _: None)
     assert cli.run_command(["doctor", "--json"]) == 0

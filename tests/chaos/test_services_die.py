@@ -184,6 +184,7 @@ def test_a_run_whose_services_and_servers_die_ends_like_one_in_which_nothing_die
         out, _ = process.communicate(timeout=OVER_WITHIN_S)
         assert process.returncode == 0, (tmp_path / "stderr.txt").read_text()
     numbers = json.loads(out.splitlines()[-1])
+    assert (numbers["feed"]["reconnects"], numbers["feed"]["gaps"]) == (0, 0), "nobody put an end to the feed"
     assert by_the_rules(numbers) == undisturbed
     assert len(executioner.done) == kills
     assert numbers["restarts"] == sum(victim in VICTIMS for victim in executioner.done)

@@ -26,6 +26,7 @@ from quant_platform.hosts.look import print_json
 from quant_platform.hosts.options import DoctorOptions
 from quant_platform.hosts.token_life import stated_expiry
 from quant_platform.kernel import cache_folder
+from quant_platform.ports.ledger_store import HaltFlag
 from quant_platform.protocol.upstox import paths
 from quant_platform.services.system_doctor.servers import judge_servers
 from quant_platform.services.system_doctor.verdict import Level, Probes, Verdict, is_broken, judge
@@ -82,7 +83,7 @@ def probe(options: DoctorOptions, broker_url: str = paths.API_HOST) -> Probes:
     now = datetime.now(IST)
     kernels = cache_folder()
     holder = lock_holder(home)
-    ledger_rows, ledger_error = _ledger(home)
+    ledger_rows, ledger_error, halts = _ledger(home)
     token = settings.upstox.access_token
     return Probes(
         python=sys.version_info[:3],
@@ -95,6 +96,7 @@ def probe(options: DoctorOptions, broker_url: str = paths.API_HOST) -> Probes:
         holder_pid=holder.pid if holder else None,
         ledger_rows=ledger_rows,
         ledger_error=ledger_error,
+        halts=halts,
         open_days=_open_days(home),
         today=now.date(),
         calendar_last=covered()[1],
@@ -145,14 +147,17 @@ def _write_error(home: Path) -> str:
     return "" if os.access(nearest, os.W_OK | os.X_OK) else f"{nearest} cannot be written"
 
 
-def _ledger(home: HomeFolder) -> tuple[int | None, str]:
+def _ledger(home: HomeFolder) -> tuple[int | None, str, dict[str, HaltFlag]]:
+    """Audit rows that hold, why they do not, and the halts in force."""
     if not home.ledger.is_file():
-        return None, ""
+        return None, "", {}
+    halts: dict[str, HaltFlag] = {}
     try:
         with LedgerDatabase(home.ledger) as ledger:
-            return ledger.verify_audit(), ""
+            halts |= {view.name: view.halt for view in ledger.portfolios() if view.halt.halted}
+            return ledger.verify_audit(), "", halts
     except QuantError as error:
-        return None, error.what
+        return None, error.what, halts
 
 
 def _open_days(home: HomeFolder) -> list[date]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from quant_platform.ports.ledger_store import HaltFlag
+
 
 class TopicFound(NamedTuple):
     """A topic as the bus keeps it."""
@@ -60,6 +62,7 @@ class LedgerFound(NamedTuple):
     waiting: int  # records that were committed and not published
     audit_rows: int | None  # rows of audit chains that hold; None where nobody asked, or they do not
     audit_error: str  # why they do not; empty where they do
+    halts: Mapping[str, HaltFlag]  # portfolio → its halt flag, of those that are halted
 
 
 class SeriesFound(NamedTuple):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,7 +14,9 @@ from sqlalchemy import create_engine, inspect
 from quant_platform import cli
 from quant_platform.adapters.bus.kafka import KafkaBus
 from quant_platform.adapters.ledger.sql import SqlLedger
+from quant_platform.adapters.ledger.views import LedgerDatabase
 from quant_platform.adapters.ticks.questdb import QuestdbWriter
+from quant_platform.domain.commands import Halt
 from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS, SCANNER_SUGGESTIONS, TOPICS
 from quant_platform.hosts import doctor
 from quant_platform.hosts.health import Health, answering
@@ -98,6 +101,17 @@ def test_servers_that_are_well_need_no_cure_and_no_secret_is_printed(
     secrets = [everything[name] for name in SECRETS] + [secret for secret in of_urls if secret]
     assert len(secrets) >= 4
     assert not [secret for secret in secrets if secret in shown]
+
+
+def test_a_portfolio_of_the_services_that_is_halted_is_named(
+    everything: dict[str, str], look: Look, database: Database
+) -> None:
+    assert look(**everything)["services' halts"].what == "no portfolio is halted"
+    with LedgerDatabase(database.url) as ledger:
+        ledger.command(Halt.OUT, "", "local", datetime.now(UTC))
+    found = look(**everything)["services' halts"]
+    assert found.what == "default is squared off"
+    assert "`quant resume --portfolio default --mode distributed`" in found.cure
 
 
 def test_servers_that_are_stopped_are_named_with_a_cure(

@@ -15,12 +15,14 @@ import pytest
 
 from quant_platform import cli
 from quant_platform.adapters.ledger.sql import SqlLedger
+from quant_platform.adapters.ledger.views import LedgerDatabase
+from quant_platform.domain.commands import Halt
 from quant_platform.domain.session import IST
 from quant_platform.hosts import doctor
 from quant_platform.hosts.home import HomeFolder, HomeLock
 from quant_platform.hosts.options import DoctorOptions
 from quant_platform.hosts.server_settings import SERVER_VARIABLES
-from quant_platform.ports.ledger_store import RunRequest
+from quant_platform.ports.ledger_store import HaltFlag, RunRequest
 from quant_platform.services.system_doctor.verdict import Level, Probes, is_broken, judge
 
 NOW = datetime(2026, 7, 31, 10, 0, tzinfo=IST)
@@ -37,6 +39,7 @@ HEALTHY = Probes(
     holder_pid=None,
     ledger_rows=1_234,
     ledger_error="",
+    halts={},
     open_days=(),
     today=NOW.date(),
     calendar_last=date(2026, 12, 31),
@@ -71,6 +74,8 @@ def test_a_healthy_platform_needs_no_cure() -> None:
         ({"holder_pid": 77}, "platform", Level.OK, "process 77"),
         ({"ledger_rows": None}, "ledger", Level.NOTE, "none yet"),
         ({"ledger_rows": None, "ledger_error": "row 3 changed"}, "ledger", Level.BROKEN, "row 3 changed"),
+        ({"halts": {"default": HaltFlag(True, "results")}}, "halts", Level.NOTE, "default is halted: results"),
+        ({"halts": {"b": HaltFlag(True, "", True)}}, "halts", Level.NOTE, "b is squared off"),
         ({"open_days": [date(2026, 7, 30)]}, "ticks", Level.NOTE, "2026-07-30"),
         ({"open_days": [date(2026, 7, 30)], "holder_pid": 7}, "ticks", Level.OK, "being written"),
         ({"today": date(2026, 12, 2)}, "calendar", Level.WARNING, "2026-12-31"),
@@ -136,6 +141,15 @@ def test_a_ledger_that_was_changed_from_outside_is_broken(tmp_path: Path) -> Non
     changed = probes(tmp_path)
     assert "row 1 of audit chain 'default'" in changed.ledger_error
     assert is_broken(judge(changed))
+
+
+def test_a_portfolio_that_is_halted_is_named_with_the_command_that_ends_it(tmp_path: Path) -> None:
+    with LedgerDatabase(ledger_with_a_run(tmp_path).ledger) as ledger:
+        ledger.command(Halt.NO_ENTRIES, "results today", "local", NOW)
+    found = probes(tmp_path)
+    assert found.halts == {"default": HaltFlag(True, "results today")}
+    [verdict] = [each for each in judge(found) if each.part == "halts"]
+    assert "`quant resume --portfolio default`" in verdict.cure
 
 
 def test_a_file_that_is_no_ledger_is_broken(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from quant_platform.domain.topics import ENRICHED_TICKS, EQUITY_TICKS, TOPICS
+from quant_platform.ports.ledger_store import HaltFlag
 from quant_platform.ports.series_store import TABLES
 from quant_platform.ports.server_probes import (
     BucketFound,
@@ -43,6 +44,7 @@ LEDGER = LedgerFound(
     waiting=0,
     audit_rows=77,
     audit_error="",
+    halts={},
 )
 SERIES = TimeSeriesFound("9.3.4", 0, [SeriesFound(table.name, "", "", 0, "") for table in TABLES])
 HEALTHY = ServerProbes(
@@ -126,6 +128,12 @@ WEEK = EQUITY_TICKS.retention_ms
             "3 in market.equity.ticks.dead",
         ),
         ({"postgres": AWAY}, "postgres", Level.BROKEN, "cannot be reached"),
+        (
+            {"postgres": LEDGER._replace(halts={"default": HaltFlag(True, "results today")})},
+            "services' halts",
+            Level.NOTE,
+            "default is halted: results today",
+        ),
         ({"postgres": LEDGER._replace(revision=None)}, "schema", Level.NOTE, "no tables yet"),
         ({"postgres": LEDGER._replace(revision="0001")}, "schema", Level.WARNING, "older than this program's 0002"),
         ({"postgres": LEDGER._replace(revision="9999", is_known=False)}, "schema", Level.BROKEN, "newer"),

@@ -5,11 +5,19 @@ from collections import defaultdict
 
 from sqlalchemy import URL, Connection, NullPool, create_engine, func, inspect, select, text
 
-from quant_platform.adapters.ledger.commands import verify_chains
+from quant_platform.adapters.ledger.commands import HALT_FLAG, verify_chains
 from quant_platform.adapters.ledger.engine import faults_named, reading_options
 from quant_platform.adapters.ledger.schema import is_known, stored_revision
-from quant_platform.adapters.ledger.tables import HEAD_REVISION, consumer_offsets, metadata, outbox, portfolios
+from quant_platform.adapters.ledger.tables import (
+    HEAD_REVISION,
+    consumer_offsets,
+    metadata,
+    outbox,
+    portfolios,
+    runtime_state,
+)
 from quant_platform.domain.errors import LedgerError
+from quant_platform.ports.ledger_store import HaltFlag
 from quant_platform.ports.server_probes import LedgerFound
 
 
@@ -42,8 +50,8 @@ def _found(connection: Connection, audit: bool) -> LedgerFound:
             offsets[row.group][row.topic, row.partition] = row.offset
     waiting = connection.scalar(select(func.count()).select_from(outbox)) if outbox.name in there else 0
     missing = sorted(set(metadata.tables) - there)
-    can_be_audited = revision == HEAD_REVISION and not missing
-    rows, error = _audited(connection) if audit and can_be_audited else (None, "")
+    is_ours = revision == HEAD_REVISION and not missing
+    rows, error = _audited(connection) if audit and is_ours else (None, "")
     return LedgerFound(
         version=version.split()[0],
         clock_ns=clock_ns,
@@ -55,7 +63,13 @@ def _found(connection: Connection, audit: bool) -> LedgerFound:
         waiting=waiting or 0,
         audit_rows=rows,
         audit_error=error,
+        halts=_halts(connection) if is_ours else {},
     )
+
+
+def _halts(connection: Connection) -> dict[str, HaltFlag]:
+    query = select(runtime_state.c.portfolio_id, *HALT_FLAG).where(runtime_state.c.halted)
+    return {name: HaltFlag(*flag) for name, *flag in connection.execute(query.order_by(runtime_state.c.portfolio_id))}
 
 
 def _audited(connection: Connection) -> tuple[int | None, str]:

@@ -25,7 +25,7 @@ from quant_platform.ports.server_probes import (
     TopicFound,
     lags_of,
 )
-from quant_platform.services.system_doctor.verdict import Level, Verdict, judge_drift
+from quant_platform.services.system_doctor.verdict import Level, Verdict, judge_drift, judge_halts
 
 NEEDED = (EQUITY_TICKS, ENRICHED_TICKS, SCANNER_SUGGESTIONS, ORDER_EVENTS, FEATURE_STATE)
 """Topics without which a part of the platform stands still."""
@@ -198,6 +198,7 @@ def _postgres(probes: ServerProbes) -> Iterator[Verdict]:
         yield Verdict("audit", Level.BROKEN, ledger.audit_error, "keep the database as it is and restore a backup")
     elif ledger.audit_rows is not None:
         yield Verdict("audit", Level.OK, f"the chains of {ledger.audit_rows:,} rows hold", "")
+    yield judge_halts("services' halts", ledger.halts, "--mode distributed")
     if ledger.waiting >= MANY_WAIT:
         what = f"{ledger.waiting:,} records wait for Kafka"
         yield Verdict("outbox", Level.WARNING, what, "see whether strategy_runtime runs and reaches Kafka")

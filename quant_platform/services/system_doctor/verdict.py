@@ -6,6 +6,8 @@ from datetime import date, datetime, timedelta
 from enum import IntEnum
 from typing import NamedTuple
 
+from quant_platform.ports.ledger_store import HaltFlag
+
 OLDEST_PYTHON = (3, 11)
 LITTLE_DISK_BYTES = 2 * 10**9
 NO_DISK_BYTES = 200 * 10**6
@@ -53,6 +55,7 @@ class Probes:
         holder_pid: the running platform's process, None where none runs.
         ledger_rows: audit rows whose chain holds; None where there is no ledger yet.
         ledger_error: why the ledger cannot be trusted or read.
+        halts: portfolio → its halt flag, of those that are halted.
         open_days: days of stored ticks that were never closed into one file.
         today: IST date.
         calendar_last: the last date that the exchange calendar covers.
@@ -73,6 +76,7 @@ class Probes:
     holder_pid: int | None
     ledger_rows: int | None
     ledger_error: str
+    halts: Mapping[str, HaltFlag]
     open_days: Sequence[date]
     today: date
     calendar_last: date
@@ -148,6 +152,27 @@ def _ledger(probes: Probes) -> Verdict:
     return Verdict("ledger", Level.OK, f"its audit chain of {probes.ledger_rows:,} rows holds", "")
 
 
+def _halts(probes: Probes) -> Verdict:
+    return judge_halts("halts", probes.halts, "")
+
+
+def judge_halts(part: str, halts: Mapping[str, HaltFlag], option: str) -> Verdict:
+    """Which portfolios are not to trade, and why: whoever wonders about it looks here.
+
+    Args:
+        part: as printed.
+        halts: portfolio → its halt flag, of those that are halted.
+        option: of the command that ends a halt, behind the portfolio's; empty for none.
+    """
+    if not halts:
+        return Verdict(part, Level.OK, "no portfolio is halted", "")
+    found = (
+        f"{name} is {flag.order.label}" + (f": {flag.reason}" if flag.reason else "") for name, flag in halts.items()
+    )
+    command = " ".join(filter(None, ("quant resume --portfolio", min(halts), option)))
+    return Verdict(part, Level.NOTE, "; ".join(found), f"`{command}` lets it trade again")
+
+
 def _ticks(probes: Probes) -> Verdict:
     if not probes.open_days:
         return Verdict("ticks", Level.OK, "every stored day is closed", "")
@@ -204,5 +229,5 @@ def _token(probes: Probes) -> Verdict:
 
 
 _CHECKS: tuple[Callable[[Probes], Verdict], ...] = (
-    _python, _packages, _kernels, _home, _disk, _lock, _ledger, _ticks, _calendar, _clock, _token,
+    _python, _packages, _kernels, _home, _disk, _lock, _ledger, _halts, _ticks, _calendar, _clock, _token,
 )  # fmt: skip

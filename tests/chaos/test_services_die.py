@@ -1,4 +1,4 @@
-"""Services killed and servers restarted at seeded moments of a run: the ledger is that of an undisturbed one."""
+"""Services killed, servers killed or hung at seeded moments of a run: the ledger is that of an undisturbed one."""
 
 import contextlib
 import json
@@ -21,7 +21,10 @@ from tests.servers import Database, KafkaServer, QuestdbServer, RealServer, Redi
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("bus")]
 
 VICTIMS = ("feature_engine 1", "feature_engine 2", "market_persistor 1", "strategy_runtime 1")
-KILLS_A_SERVER_RESTART = 6
+KILLS_A_SERVER = 6
+"""Every so often a server is struck instead of a service: killed and started, or hung."""
+HUNG_FOR_S = 15.0
+"""At most: longer than a member's session, a transaction, and the patience of most clients."""
 TICKS_A_KILL = 60_000
 """So that there is still something to do after the last one, however fast the machine is."""
 RECOVERED_WITHIN_S = 180
@@ -89,11 +92,11 @@ class Platform:
 
 
 class Executioner:
-    """Kills and restarts by chance, and times how long it takes until the work goes on.
+    """Kills, restarts and hangs by chance, and times how long it takes until the work goes on.
 
     Args:
         platform: of the run.
-        servers: name → server that may be restarted.
+        servers: name → server that may be struck.
         seed: of the chance.
     """
 
@@ -106,15 +109,11 @@ class Executioner:
         self.recoveries: dict[str, list[float]] = {victim: [] for victim in VICTIMS}
 
     def strike(self, times: int) -> None:
-        """Kill so many times; a service is killed again only after it has worked again."""
+        """Strike so many times; a service is killed again only after it has worked again."""
         for number in range(times):
-            if number % KILLS_A_SERVER_RESTART == KILLS_A_SERVER_RESTART - 1:
+            if number % KILLS_A_SERVER == KILLS_A_SERVER - 1:
                 self.wait()
-                name = self._chance.choice(sorted(self._servers))
-                self._servers[name].kill()
-                time.sleep(self._chance.random() * 2)
-                self._servers[name].start()
-                self.done.append(name)
+                self._strike_server(self._chance.choice(sorted(self._servers)))
                 continue
             self._patiently(lambda: len(self._down) < len(VICTIMS))
             victim = self._chance.choice([each for each in VICTIMS if each not in self._down])
@@ -126,6 +125,19 @@ class Executioner:
             self.done.append(victim)
             self._rest(self._chance.random() * 2)
         self.wait()
+
+    def _strike_server(self, name: str) -> None:
+        server = self._servers[name]
+        if self._chance.random() < 0.5:
+            server.kill()
+            time.sleep(self._chance.random() * 2)
+            server.start()
+            self.done.append(f"{name} killed")
+        else:
+            server.pause()
+            time.sleep(self._chance.random() * HUNG_FOR_S)
+            server.resume()
+            self.done.append(f"{name} hung")
 
     def _rest(self, seconds: float) -> None:
         due = time.monotonic() + seconds
@@ -188,6 +200,7 @@ def test_a_run_whose_services_and_servers_die_ends_like_one_in_which_nothing_die
     assert by_the_rules(numbers) == undisturbed
     assert len(executioner.done) == kills
     assert numbers["restarts"] == sum(victim in VICTIMS for victim in executioner.done)
+    print(", ".join(executioner.done))
     everything = [each for recoveries in executioner.recoveries.values() for each in recoveries]
     for title, seconds in {"all": everything, **executioner.recoveries}.items():
         p50, p99 = np.percentile(seconds or [np.nan], (50, 99))

@@ -169,7 +169,7 @@ def judge_halts(part: str, halts: Mapping[str, HaltFlag], option: str) -> Verdic
     found = (
         f"{name} is {flag.order.label}" + (f": {flag.reason}" if flag.reason else "") for name, flag in halts.items()
     )
-    command = " ".join(filter(None, ("quant resume --portfolio", min(halts), option)))
+    command = f"quant resume --portfolio {min(halts)} {option}".rstrip()
     return Verdict(part, Level.NOTE, "; ".join(found), f"`{command}` lets it trade again")
 
 

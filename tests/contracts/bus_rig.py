@@ -3,14 +3,17 @@
 import time
 from collections.abc import Sequence
 
+from quant_platform.domain.errors import UnavailableError
 from quant_platform.domain.topics import Topic
-from quant_platform.ports.bus import Bus, GroupReader, Offsets, Record, RecordReader
+from quant_platform.ports.bus import Bus, GroupReader, Offsets, Record, RecordReader, RecordWriter
 
 PARTITIONS = 3
 THINGS = Topic("things", PARTITIONS)
 OTHERS = Topic("others", PARTITIONS)
 ALL = dict.fromkeys(range(PARTITIONS), 0)
 WITHIN_S = 60.0
+FLUSHED_WITHIN_S = 120.0
+"""Of a Kafka that was ended meanwhile, too."""
 
 
 def write(bus: Bus, *values: str, partition: int = 0, topic: Topic = THINGS) -> None:
@@ -19,6 +22,20 @@ def write(bus: Bus, *values: str, partition: int = 0, topic: Topic = THINGS) -> 
         writer.send(topic.name, "key", value.encode(), partition=partition)
     writer.flush()
     writer.close()
+
+
+def flushed(writer: RecordWriter) -> int:
+    """Flush as a service does, waiting for as long as it takes; returns how often that was in vain."""
+    vain = 0
+    deadline = time.monotonic() + FLUSHED_WITHIN_S
+    while True:
+        try:
+            writer.flush()
+        except UnavailableError:
+            assert time.monotonic() < deadline
+            vain += 1
+        else:
+            return vain
 
 
 def take(reader: RecordReader, count: int) -> list[Record]:

@@ -3,8 +3,6 @@
 import contextlib
 import json
 import threading
-import time
-from collections.abc import Callable
 
 from quant_platform.adapters.bus.kafka import KafkaBus
 from quant_platform.adapters.cache.memory import MemoryCache
@@ -15,19 +13,12 @@ from quant_platform.hosts import process
 from quant_platform.hosts.distributed.feature_engine import NAME, FeatureEngineService
 from quant_platform.hosts.distributed.lookups import LookupWriter
 from quant_platform.hosts.health import Health
-from quant_platform.ports.bus import RecordWriter
+from tests.contracts.bus_rig import ALL, flushed
+from tests.e2e.service_rig import eventually
 from tests.servers import KafkaServer
 
 SYMBOL = "NSE_EQ:SBIN"
 NS = 1_753_848_000_000_000_000  # 2025-07-30 09:30 IST
-WITHIN_S = 120.0
-
-
-def until(happened: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while not happened():
-        assert time.monotonic() < deadline, "what the test waits for did not happen"
-        time.sleep(0.05)
 
 
 def service_on(bus: KafkaBus, health: Health) -> FeatureEngineService:
@@ -41,20 +32,20 @@ def test_a_service_shows_that_it_waits_for_kafka_and_loses_nothing(bus: KafkaBus
     thread = threading.Thread(target=process.run, args=(service, health, stop))
     thread.start()
     try:
-        until(lambda: health.ready)
+        eventually(lambda: health.ready)
         writer = bus.writer()
         for stamp in range(NS, NS + 10):
             writer.send(EQUITY_TICKS.name, "", encode(ClockRecord(stamp)), CLOCK, 0)
         writer.flush()
         kafka.kill()
-        until(lambda: not health.ready)
+        eventually(lambda: not health.ready)
         assert kafka.bootstrap_servers in health.reason
         kafka.start()
         for stamp in range(NS + 10, NS + 20):
             writer.send(EQUITY_TICKS.name, "", encode(ClockRecord(stamp)), CLOCK, 0)
-        until(lambda: is_flushed(writer))
+        flushed(writer)
         writer.close()
-        until(lambda: len(list(bus.history(ENRICHED_TICKS.name, {0: 0}))) >= 20)
+        eventually(lambda: len(list(bus.history(ENRICHED_TICKS.name, {0: 0}))) >= 20)
     finally:
         stop.set()
         thread.join()
@@ -73,13 +64,11 @@ def test_a_group_whose_place_kafka_has_forgotten_enriches_nothing_twice(bus: Kaf
             writer.send(EQUITY_TICKS.name, SYMBOL, encode(tick), TICK)
         writer.flush()
         service.open()
-        until(lambda: turned(service) and seqs[-1] in enriched())
+        eventually(lambda: turned(service) and seqs[-1] in enriched())
         service.close()
 
     def enriched() -> list[int]:
-        return [
-            json.loads(record.value)["seq"] for record in bus.history(ENRICHED_TICKS.name, dict.fromkeys(range(3), 0))
-        ]
+        return [json.loads(record.value)["seq"] for record in bus.history(ENRICHED_TICKS.name, ALL)]
 
     def forgotten() -> bool:
         with contextlib.suppress(UnavailableError):  # its member counts as one until its session is over
@@ -88,7 +77,7 @@ def test_a_group_whose_place_kafka_has_forgotten_enriches_nothing_twice(bus: Kaf
         return False
 
     enrich(range(1, 11))
-    until(forgotten)
+    eventually(forgotten)
     enrich(range(11, 21))
     writer.close()
     assert enriched() == list(range(1, 21))
@@ -98,10 +87,3 @@ def turned(service: process.StreamService) -> bool:
     for step in process.STEPS:
         getattr(service, step)()
     return True
-
-
-def is_flushed(writer: RecordWriter) -> bool:
-    with contextlib.suppress(UnavailableError):
-        writer.flush()
-        return True
-    return False

@@ -14,7 +14,9 @@ from quant_platform.adapters.bus.kafka import KafkaBus, KafkaOptions
 from quant_platform.adapters.bus.kafka_writer import COMMIT_WITHIN_S, KafkaWriter
 from quant_platform.domain.errors import RefusedRecordError, UnavailableError
 from quant_platform.domain.topics import Topic
-from quant_platform.ports.bus import Record, RecordWriter, Source
+from quant_platform.ports.bus import Record, Source
+from tests.contracts.bus_rig import flushed
+from tests.e2e.service_rig import eventually
 from tests.servers import KafkaServer
 
 THINGS = Topic("things", 3)
@@ -29,27 +31,6 @@ EVERY = dict.fromkeys(range(3), 0)
 def things(bus: KafkaBus) -> KafkaBus:
     bus.ensure([THINGS, OTHERS])
     return bus
-
-
-def until(happened: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while not happened():
-        assert time.monotonic() < deadline, "what the test waits for did not happen"
-        time.sleep(0.05)
-
-
-def flushed(writer: RecordWriter) -> int:
-    """Flush as a service does, waiting for as long as it takes; returns how often that was in vain."""
-    vain = 0
-    deadline = time.monotonic() + WITHIN_S
-    while True:
-        try:
-            writer.flush()
-        except UnavailableError:
-            assert time.monotonic() < deadline
-            vain += 1
-        else:
-            return vain
 
 
 def stored(bus: KafkaBus, topic: Topic = THINGS) -> list[int]:
@@ -142,14 +123,14 @@ def test_a_reader_says_that_the_broker_is_away_and_goes_on_where_it_was(things: 
         read.extend(int(record.value) for record in reader.poll(100, 0.5))
         return len(read)
 
-    until(lambda: read_on() == 10)
+    eventually(lambda: read_on() == 10)
     kafka.kill()
     with pytest.raises(UnavailableError, match=kafka.bootstrap_servers):
-        until(lambda: read_on() > 10)
+        eventually(lambda: read_on() > 10)
     send(writer, range(10, 20))
     kafka.start()
     flushed(writer)
-    until(lambda: read_on() >= 20)
+    eventually(lambda: read_on() >= 20)
     assert read == list(range(20))
     reader.close()
     writer.close()
@@ -161,16 +142,16 @@ def test_a_reader_notices_a_hung_broker_by_its_silence_and_another_goes_on(
     writer = things.writer()
     send(writer, range(2))
     reader = things.reader(THINGS.name, EVERY)
-    until(lambda: reader.poll(1, 0.5))
+    eventually(lambda: reader.poll(1, 0.5))
     kafka.pause()
     try:
         with pytest.raises(UnavailableError, match="see whether Kafka runs there"):
-            until(lambda: reader.poll(1, 0.5) and False)
+            eventually(lambda: reader.poll(1, 0.5) and False)
         reader.close()
     finally:
         kafka.resume()
     again = things.reader(THINGS.name, EVERY)
-    until(lambda: again.poll(1, 0.5))
+    eventually(lambda: again.poll(1, 0.5))
     again.close()
     writer.close()
 
@@ -178,7 +159,7 @@ def test_a_reader_notices_a_hung_broker_by_its_silence_and_another_goes_on(
 def test_what_goes_to_another_reader_while_one_waits_for_company_is_read_by_one_of_them_once(things: KafkaBus) -> None:
     told: list[int] = []
     first = things.group_reader("group", "one", THINGS.name, told.extend)
-    until(lambda: first.poll(1, 0.2) or told)
+    eventually(lambda: first.poll(1, 0.2) or told)
     writer = things.writer()
     for number in range(3):
         writer.send(THINGS.name, "key", str(number).encode(), partition=number)
@@ -191,7 +172,9 @@ def test_what_goes_to_another_reader_while_one_waits_for_company_is_read_by_one_
         while not waiting.done():  # joins while the other has its first records
             theirs += second.poll(100, 0.2)
         ours = list(waiting.result())
-    until(lambda: ours.extend(first.poll(100, 0.2)) or theirs.extend(second.poll(100, 0.2)) or len(ours + theirs) >= 3)
+    eventually(
+        lambda: ours.extend(first.poll(100, 0.2)) or theirs.extend(second.poll(100, 0.2)) or len(ours + theirs) >= 3
+    )
     assert theirs
     assert sorted(int(record.value) for record in ours + theirs) == [0, 1, 2]
     first.close()
@@ -206,7 +189,7 @@ def test_a_commit_without_a_broker_does_not_take_place_and_the_next_writer_of_it
     send(writer, range(1))
     writer.flush()
     reader = things.group_reader("group", "one", THINGS.name)
-    until(lambda: reader.poll(1, 0.5))
+    eventually(lambda: reader.poll(1, 0.5))
     transaction = things.transactional_writer("writer")
     transaction.send(OTHERS.name, "key", b"1")
     transaction.flush()
@@ -218,7 +201,7 @@ def test_a_commit_without_a_broker_does_not_take_place_and_the_next_writer_of_it
     reader.close()
     writer.close()
     again = things.group_reader("group", "one", THINGS.name)
-    until(lambda: again.poll(1, 0.5))
+    eventually(lambda: again.poll(1, 0.5))
     second = things.transactional_writer("writer")
     second.send(OTHERS.name, "key", b"2")
     second.commit(again, {(THINGS.name, 0): 1})
@@ -255,10 +238,10 @@ def test_a_transaction_under_way_when_the_broker_dies_holds_nobody_and_its_recor
     thread = threading.Thread(target=copy_until, args=(stop, things, copied))
     thread.start()
     try:
-        until(lambda: len(copied) > 100)
+        eventually(lambda: len(copied) > 100)
         kafka.kill()
         kafka.start()
-        until(lambda: 299 in copied)
+        eventually(lambda: 299 in copied)
     finally:
         stop.set()
         thread.join()
@@ -272,7 +255,7 @@ def test_a_transaction_waits_for_a_slow_broker_and_fails_by_its_own_limit_where_
     send(writer, range(1))
     writer.flush()
     reader = things.group_reader("group", "one", THINGS.name)
-    until(lambda: reader.poll(1, 0.5))
+    eventually(lambda: reader.poll(1, 0.5))
     transaction = things.transactional_writer("writer")
 
     def commit_while_paused(value: bytes, seconds: float) -> None:
@@ -297,7 +280,7 @@ def test_a_transaction_waits_for_a_slow_broker_and_fails_by_its_own_limit_where_
     # First, as in every service: what the client that gave up left pending with the group is dropped (ADR 26).
     second = things.transactional_writer("writer", Source("group", THINGS.name))
     again = things.group_reader("group", "one", THINGS.name)
-    until(lambda: again.poll(1, 0.5))
+    eventually(lambda: again.poll(1, 0.5))
     second.send(OTHERS.name, "key", b"3")
     second.commit(again, {(THINGS.name, 0): 2})
     second.close()
@@ -318,7 +301,7 @@ def test_a_writer_fenced_off_while_its_records_are_under_way_says_so_and_prints_
         return False
 
     with pytest.raises(UnavailableError):
-        until(send_more)
+        eventually(send_more)
     first.close()
     second.close()
     assert "rdkafka" not in capfd.readouterr().err
